@@ -1,0 +1,1 @@
+"""The durable engine: model, replay, engine, storage, client."""

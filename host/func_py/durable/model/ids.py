@@ -1,0 +1,53 @@
+"""Identifiers: instance ids, execution ids, message ids, partitions."""
+
+from __future__ import annotations
+
+import uuid
+from typing import NewType
+
+InstanceId = NewType("InstanceId", str)
+"""Chosen by the client or generated; names an orchestration or (`@name@key`) an entity."""
+
+ExecutionId = NewType("ExecutionId", str)
+"""One run of an instance: fresh at start, at continue-as-new and at rewind."""
+
+MAX_INSTANCE_ID_LENGTH = 256
+_FORBIDDEN = frozenset("/\\#?")
+
+
+def new_id() -> str:
+    """A random id of 32 hex digits (the official extension's form of a generated id)."""
+    return uuid.uuid4().hex
+
+
+def fnv1a32(text: str) -> int:
+    """FNV-1a, 32 bit, over the UTF-8 bytes; raises UnicodeEncodeError for lone surrogates."""
+    value = 2166136261
+    for byte in text.encode("utf-8"):
+        value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
+    return value
+
+
+def partition_of(instance_id: str, count: int) -> int:
+    """The partition that owns an instance: the same function on every provider."""
+    return fnv1a32(instance_id) % count
+
+
+def instance_id_problem(instance_id: str) -> str | None:
+    """Why this text cannot be the id of a new orchestration, or None when it can.
+
+    Source: the extension's client checks (no leading `@`, no `/ \\ # ?`, no control characters, at
+    most 256 characters).
+    """
+    if not instance_id:
+        return "Orchestration instance ids must not be empty."
+    if instance_id.startswith("@"):
+        return "Orchestration instance ids must not start with @."
+    if len(instance_id) > MAX_INSTANCE_ID_LENGTH:
+        return f"Instance ID lengths must not exceed {MAX_INSTANCE_ID_LENGTH} characters."
+    for char in instance_id:
+        if char in _FORBIDDEN or ord(char) < 0x20 or 0x7F <= ord(char) <= 0x9F:
+            return "Instance IDs must not contain /, \\, #, ?, or control characters."
+        if 0xD800 <= ord(char) <= 0xDFFF:
+            return "Instance IDs must be valid Unicode text."
+    return None

@@ -1,0 +1,173 @@
+"""The error tree: every exception the host raises on purpose.
+
+FuncPyError
+├── UserError                  shown without traceback; names file, function or key
+│   ├── ConfigError            host.json / local.settings.json: file, key path, value
+│   ├── DiscoveryError         app import or indexing: every problem of the app
+│   └── BindingError           unknown type, bad property, failed conversion
+├── DurableError
+│   ├── InstanceNotFound / InstanceAlreadyExists / InstanceNotFinished
+│   ├── InvalidInstanceId      the id cannot be used
+│   ├── FunctionNotRegistered  a start names an orchestrator that nobody has
+│   ├── NonDeterminismError    event index, expected, got
+│   └── SchemaMismatch         found and required versions of a task hub
+├── StorageError
+│   ├── StorageUnavailable     transient: the caller may repeat the call
+│   └── LeaseLost              normal when a partition moved to another host
+└── InternalError              our bug; the text asks for a report
+
+A failure of a user's activity or orchestrator is data (`durable.model.FailureDetails`), never one
+of these travelling through the engine.
+"""
+
+from __future__ import annotations
+
+
+class FuncPyError(Exception):
+    """Root of every exception raised on purpose by the host."""
+
+
+class UserError(FuncPyError):
+    """A mistake in the app, its configuration or the command line. Shown without traceback."""
+
+
+class ConfigError(UserError):
+    """A configuration file or setting has an unusable value."""
+
+    def __init__(self, file: str, path: str, problem: str, hint: str = "") -> None:
+        self.file = file
+        self.path = path
+        self.problem = problem
+        self.hint = hint
+        where = f"{file}: {path}: " if path else f"{file}: "
+        super().__init__(where + problem + (f"\n  {hint}" if hint else ""))
+
+
+class DiscoveryError(UserError):
+    """The app cannot be loaded. `problems` lists every reason, each a complete text."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n\n".join(problems))
+
+
+class BindingError(UserError):
+    """A binding of a function is unusable, or a value could not be converted for it."""
+
+    def __init__(self, function: str, binding: str, problem: str) -> None:
+        self.function = function
+        self.binding = binding
+        self.problem = problem
+        super().__init__(f"function '{function}', binding '{binding}': {problem}")
+
+
+class DurableError(FuncPyError):
+    """A durable operation cannot be carried out."""
+
+
+class InstanceNotFound(DurableError):
+    """No instance has this id."""
+
+    def __init__(self, instance_id: str) -> None:
+        self.instance_id = instance_id
+        super().__init__(f"No instance with ID '{instance_id}' was found.")
+
+
+class InstanceAlreadyExists(DurableError):
+    """An instance with this id is in a state that the reuse policy protects."""
+
+    def __init__(self, instance_id: str, status: str) -> None:
+        self.instance_id = instance_id
+        self.status = status
+        super().__init__(f"An Orchestration instance with the status {status} already exists.")
+
+
+class InstanceNotFinished(DurableError):
+    """The operation needs a finished instance."""
+
+    def __init__(self, instance_id: str, status: str) -> None:
+        self.instance_id = instance_id
+        self.status = status
+        super().__init__(f"The instance '{instance_id}' is in the {status} state, not finished.")
+
+
+class InvalidInstanceId(DurableError):
+    """The text cannot be an instance id."""
+
+    def __init__(self, instance_id: str, problem: str) -> None:
+        self.instance_id = instance_id
+        super().__init__(problem)
+
+
+class FunctionNotRegistered(DurableError):
+    """No function of this kind has this name. `kind`: orchestrator, activity or entity."""
+
+    def __init__(self, kind: str, name: str, known: list[str], near: str | None = None) -> None:
+        self.kind = kind
+        self.name = name
+        self.known = known
+        self.near = near
+        article = "a" if kind[:1] not in "aeiou" else "an"
+        if known:
+            names = ", ".join(f"'{n}'" for n in known)
+            info = f"The following are the known {kind} functions: {names}."
+        else:
+            info = f"No {kind} functions are currently registered!"
+        hint = f" Did you mean '{near}'?" if near else ""
+        super().__init__(
+            f"The function '{name}' doesn't exist, is disabled, or is not {article} {kind} "
+            f"function.{hint} Additional info: {info}"
+        )
+
+
+class NonDeterminismError(DurableError):
+    """Replay asked for something else than history records; fails the instance.
+
+    `index` counts history events from 0; `location` is `file:line` of the yield, when known.
+    """
+
+    def __init__(self, index: int, expected: str, got: str, location: str = "") -> None:
+        self.index = index
+        self.expected = expected
+        self.got = got
+        self.location = location
+        at = f" (at {location})" if location else ""
+        super().__init__(
+            f"Non-Deterministic workflow detected: history event {index} says {expected}, but the "
+            f"code now asked for {got}{at}. Was the orchestrator changed after this instance had "
+            "started, or does it read the clock, random numbers or other outside state directly?"
+        )
+
+
+class SchemaMismatch(DurableError):
+    """The task hub was written by a version of the host that this one cannot work with."""
+
+    def __init__(self, location: str, found: str, required: str) -> None:
+        self.location = location
+        self.found = found
+        self.required = required
+        super().__init__(
+            f"The task hub at {location} has {found}, this host needs {required}. "
+            "Use the matching version, or another hubName."
+        )
+
+
+class StorageError(FuncPyError):
+    """The storage provider could not do what was asked."""
+
+
+class StorageUnavailable(StorageError):
+    """The store did not answer, or refused for a transient reason. The call may be repeated."""
+
+
+class LeaseLost(StorageError):
+    """The partition is no longer ours: another host took it, or we gave it up."""
+
+    def __init__(self, partition: int, epoch: int) -> None:
+        self.partition = partition
+        self.epoch = epoch
+        super().__init__(f"partition {partition} is no longer held under epoch {epoch}")
+
+
+class InternalError(FuncPyError):
+    """A bug of the host. Please report it with the text and the log."""
