@@ -1,0 +1,58 @@
+"""Named crash points: places where a death matters, for the tests that cause one there.
+
+`reach(name)` costs one attribute check in production. A test process sets FUNC_PY_CRASH_AT to
+`name` or `name:n` (the n-th time it is reached) and is killed there with SIGKILL.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+POINTS: dict[str, str] = {
+    "store.before_commit": "a group of writes is complete but not durable",
+    "store.after_commit": "a group of writes is durable, nobody has been told",
+    "store.schema_half": "half of the schema of a new hub exists",
+    "client.after_create": "an instance is stored, its caller has not been answered",
+    "client.after_send": "an event is stored, its caller has not been answered",
+    "turn.before_code": "messages were taken into a turn, user code has not run",
+    "turn.after_code": "user code ran, nothing of its decisions is stored",
+    "turn.after_commit": "the turn is durable, no activity has started and no message was delivered",
+    "activity.before_run": "an activity is about to run",
+    "activity.after_run": "an activity ran, its result is nowhere but in memory",
+    "timer.fired": "a timer was due, the turn it causes has not run",
+    "host.acquired": "partitions were acquired, nothing has been recovered",
+}
+"""Every crash point and what is true there."""
+
+
+def _killer(target: str) -> Callable[[str], None]:
+    name, _, count = target.partition(":")
+    if name not in POINTS:
+        raise ValueError(f"FUNC_PY_CRASH_AT names no crash point: {name}")
+    left = int(count or "1")
+
+    def check(point: str) -> None:
+        nonlocal left
+        if point == name:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return check
+
+
+_check: Callable[[str], None] | None = None
+
+
+def arm(target: str) -> None:
+    """Make this process die at a crash point; empty disarms. For tests only."""
+    global _check
+    _check = _killer(target) if target else None
+
+
+def reach(point: str) -> None:
+    """Note that execution passes a crash point."""
+    if _check is not None:
+        _check(point)
