@@ -29,15 +29,17 @@ from func_py.durable.model.events import (
 )
 from func_py.durable.model.ids import instance_id_problem, new_id, partition_of
 from func_py.durable.model.messages import (
+    ActivityResult,
     ActivityTask,
     Message,
     TimerTask,
     decode_event,
     encode_event,
 )
-from func_py.durable.model.state import InstanceState
+from func_py.durable.model.state import InstanceState, pending_state
 
 __all__ = [
+    "ActivityResult",
     "ActivityTask",
     "Event",
     "EventRaised",
@@ -72,4 +74,5 @@ __all__ = [
     "instance_id_problem",
     "new_id",
     "partition_of",
+    "pending_state",
 ]

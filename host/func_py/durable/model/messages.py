@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from func_py.durable.model.events import HistoryEvent, TraceContext
+from func_py.durable.model.events import FailureDetails, HistoryEvent, TraceContext
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[HistoryEvent] = msgspec.json.Decoder(HistoryEvent)
@@ -39,6 +39,13 @@ class ActivityTask(msgspec.Struct, frozen=True, kw_only=True):
     input: str | None = None
     attempt: int = 1
     trace: TraceContext | None = None
+
+
+class ActivityResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How an activity call ended: `result` is JSON text; with `failure` the call failed."""
+
+    result: str | None = None
+    failure: FailureDetails | None = None
 
 
 class TimerTask(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,13 @@ from datetime import datetime
 
 import msgspec
 
-from func_py.durable.model.events import FailureDetails, ParentLink, RuntimeStatus, TraceContext
+from func_py.durable.model.events import (
+    ExecutionStarted,
+    FailureDetails,
+    ParentLink,
+    RuntimeStatus,
+    TraceContext,
+)
 
 
 class InstanceState(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,3 +35,20 @@ class InstanceState(msgspec.Struct, frozen=True, kw_only=True):
     parent: ParentLink | None = None
     tags: dict[str, str] | None = None
     trace: TraceContext | None = None
+
+
+def pending_state(instance_id: str, start: ExecutionStarted) -> InstanceState:
+    """The record of an instance that was started and has not run yet."""
+    return InstanceState(
+        instance_id=instance_id,
+        execution_id=start.execution_id,
+        name=start.name,
+        status=RuntimeStatus.PENDING,
+        created_at=start.timestamp,
+        last_updated_at=start.timestamp,
+        version=start.version,
+        input=start.input,
+        parent=start.parent,
+        tags=start.tags,
+        trace=start.trace,
+    )

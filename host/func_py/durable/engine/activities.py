@@ -1,0 +1,173 @@
+"""Runs the activities that committed turns handed out, a bounded number at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+
+from func_py.clock import Clock, Timer
+from func_py.durable.engine.functions import ActivityRunner
+from func_py.durable.engine.poison import Poison
+from func_py.durable.faults import reach
+from func_py.durable.model import ActivityResult, ActivityTask, FailureDetails
+from func_py.durable.storage.base import TaskKey
+from func_py.errors import FunctionNotRegistered
+
+log = logging.getLogger("func_py.durable.activities")
+
+_RECHECK = timedelta(seconds=5)
+
+
+def task_key(task: ActivityTask) -> TaskKey:
+    """The key of an activity call."""
+    return TaskKey(task.instance_id, task.execution_id, task.task_id)
+
+
+class ActivityPool:
+    """Workers over one queue; a worker lives while there is something to do.
+
+    A call that is running, or whose result was given to `done`, is in `held`: it is not started
+    again when its partition is recovered by this same process.
+    """
+
+    def __init__(
+        self,
+        runner: ActivityRunner,
+        limit: int,
+        done: Callable[[ActivityTask, ActivityResult], None],
+        elsewhere: Callable[[str], Awaitable[bool]],
+        poison: Poison,
+        clock: Clock,
+    ) -> None:
+        """`elsewhere(name)`: does another live host of the hub have this activity?"""
+        self._runner = runner
+        self._limit = limit
+        self._done = done
+        self._elsewhere = elsewhere
+        self._poison = poison
+        self._clock = clock
+        self._queue: deque[ActivityTask] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._waiting: dict[TaskKey, Timer] = {}
+        self._unstarted = 0
+        """Workers that exist and have not taken a call yet."""
+        self._closed = False
+        self.held: set[TaskKey] = set()
+
+    def dispatch(self, tasks: Iterable[ActivityTask]) -> None:
+        """Queue calls; those held already are left out."""
+        if self._closed:
+            return
+        for task in tasks:
+            key = task_key(task)
+            if key not in self.held:
+                self.held.add(key)
+                self._queue.append(task)
+        loop = asyncio.get_running_loop()
+        wanted = min(self._limit - len(self._workers), len(self._queue) - self._unstarted)
+        for _ in range(wanted):
+            worker = loop.create_task(self._work())
+            self._unstarted += 1
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+
+    def drop(self, instance_id: str, execution_id: str) -> None:
+        """Forget the queued calls of an execution; running ones go on."""
+        gone = [
+            t for t in self._queue if (t.instance_id, t.execution_id) == (instance_id, execution_id)
+        ]
+        if gone:
+            dropped = {task_key(task) for task in gone}
+            self._queue = deque(t for t in self._queue if task_key(t) not in dropped)
+            self.held -= dropped
+
+    def release(self, keys: Iterable[TaskKey]) -> None:
+        """The rows of these calls are gone from the store (taken or discarded)."""
+        self.held.difference_update(keys)
+
+    def forget(self, task: ActivityTask) -> None:
+        """The result of this call has no taker; it may be started again."""
+        self.held.discard(task_key(task))
+
+    async def close(self, grace: float) -> None:
+        """Start nothing more; give running calls `grace` seconds, then cancel them."""
+        self._closed = True
+        self._queue.clear()
+        for timer in self._waiting.values():
+            timer.cancel()
+        self._waiting.clear()
+        workers = list(self._workers)
+        if workers:
+            _, pending = await asyncio.wait(workers, timeout=grace)
+            for worker in pending:
+                worker.cancel()
+            if pending:
+                log.warning(
+                    "%d activity call(s) did not finish in time; they run again at the next start.",
+                    len(pending),
+                )
+                await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _work(self) -> None:
+        self._unstarted -= 1
+        while self._queue:
+            task = self._queue.popleft()
+            reach("activity.before_run")
+            try:
+                result = await self._run(task)
+            except FunctionNotRegistered as error:
+                await self._unknown(task, error)
+                continue
+            except asyncio.CancelledError:
+                if self._closed:
+                    raise
+                # User code cancelled itself; that is its failure, not ours.
+                result = ActivityResult(
+                    failure=FailureDetails(type="CancelledError", message="the call was cancelled")
+                )
+            except Exception as error:
+                log.exception("Activity '%s' could not be run.", task.name)
+                result = ActivityResult(
+                    failure=FailureDetails(type=type(error).__name__, message=str(error))
+                )
+            reach("activity.after_run")
+            self._done(task, result)
+
+    async def _run(self, task: ActivityTask) -> ActivityResult:
+        """One call, noted while it is in hand; those suspected of a crash one at a time."""
+        key = task_key(task)
+        if (problem := self._poison.activity_problem(key, task.name)) is not None:
+            log.error("Instance '%s': %s", task.instance_id, problem)
+            failure = FailureDetails(type=type(problem).__name__, message=str(problem))
+            return ActivityResult(failure=failure)
+        if self._poison.is_suspect(key):
+            async with self._poison.singly:
+                return await self._noted(key, task)
+        return await self._noted(key, task)
+
+    async def _noted(self, key: TaskKey, task: ActivityTask) -> ActivityResult:
+        handle = self._poison.begin_activity(key)
+        try:
+            return await self._runner.run(task)
+        finally:
+            self._poison.end_activity(handle)
+
+    async def _unknown(self, task: ActivityTask, error: FunctionNotRegistered) -> None:
+        """Fail the call, unless another live host of the hub has the function."""
+        if await self._elsewhere(task.name):
+            key = task_key(task)
+            self._waiting[key] = self._clock.call_at(
+                self._clock.now() + _RECHECK, lambda: self._again(task)
+            )
+            return
+        failure = FailureDetails(type="FunctionNotRegistered", message=str(error))
+        self._done(task, ActivityResult(failure=failure))
+
+    def _again(self, task: ActivityTask) -> None:
+        key = task_key(task)
+        self._waiting.pop(key, None)
+        self.held.discard(key)
+        self.dispatch([task])

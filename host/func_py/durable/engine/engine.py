@@ -1,0 +1,218 @@
+"""The engine of one host: owns partitions, delivers their mail, keeps them while the host lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from datetime import timedelta
+from pathlib import Path
+
+from func_py.clock import Clock, Timer
+from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.functions import ActivityRunner, FunctionTable
+from func_py.durable.engine.options import EngineOptions
+from func_py.durable.engine.partition import Partition
+from func_py.durable.engine.parts import Parts
+from func_py.durable.engine.poison import Poison
+from func_py.durable.engine.sessions import SessionCache
+from func_py.durable.engine.slot import Slot
+from func_py.durable.engine.verifier import Verifier
+from func_py.durable.faults import reach
+from func_py.durable.model import ActivityResult, ActivityTask, partition_of
+from func_py.durable.storage.base import HubInfo, TaskHub
+from func_py.errors import LeaseLost, StorageUnavailable
+
+log = logging.getLogger("func_py.durable.engine")
+
+_UPKEEP = timedelta(seconds=5)
+
+
+class Engine:
+    """Runs the orchestrations of every partition this host can get."""
+
+    def __init__(
+        self,
+        hub: TaskHub,
+        info: HubInfo,
+        functions: FunctionTable,
+        runner: ActivityRunner,
+        clock: Clock,
+        options: EngineOptions,
+        host_id: str,
+        *,
+        hand_dir: Path | None = None,
+    ) -> None:
+        """The hub must be open; `host_id` is the id it was opened with. `hand_dir`: where this
+        machine notes the work in hand, so that work which kills the process is found out."""
+        self._hub = hub
+        self._info = info
+        self._clock = clock
+        self._options = options
+        self._host_id = host_id
+        self._partitions: dict[int, Partition] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._upkeep_alarm: Timer | None = None
+        self._stopping = False
+        self._poison = Poison(hand_dir, host_id, options.max_activities)
+        self._pool = ActivityPool(
+            runner,
+            options.max_activities,
+            self._activity_done,
+            lambda name: self._elsewhere("activity", name),
+            self._poison,
+            clock,
+        )
+        self._sessions = SessionCache(options.session_bytes, options.session_idle, self._evict)
+        self._verifier = Verifier(hub, functions) if options.verify else None
+        self._parts = Parts(
+            hub=hub,
+            functions=functions,
+            clock=clock,
+            options=options,
+            pool=self._pool,
+            poison=self._poison,
+            sessions=self._sessions,
+            elsewhere=self._elsewhere,
+            lost=self._lost,
+            finished=self._verifier.offer if self._verifier is not None else lambda _: None,
+        )
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions this host owns now, ascending."""
+        return sorted(self._partitions)
+
+    async def start(self) -> None:
+        """Take the free partitions and begin; the others are tried for again now and then."""
+        self._spawn(self._receive())
+        await self._acquire()
+        self._arm_upkeep()
+
+    async def stop(self, grace: float) -> None:
+        """Start nothing more, give running activities `grace` seconds, release the partitions.
+
+        Everything acknowledged is in the store; what did not finish goes on with the next owner.
+        """
+        if self._stopping:
+            return
+        self._stopping = True
+        self._poison.close()
+        if self._upkeep_alarm is not None:
+            self._upkeep_alarm.cancel()
+        await self._pool.close(grace)
+        partitions = list(self._partitions.values())
+        # Results of the last activities may still be on their way to the store.
+        for partition in partitions:
+            await partition.settle()
+        for partition in partitions:
+            partition.close()
+        for partition in partitions:
+            await partition.wait_idle()
+        self._partitions.clear()
+        if self._verifier is not None:
+            self._verifier.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._hub.release([partition.lease for partition in partitions])
+
+    # ---- partitions ------------------------------------------------------------------------
+
+    async def _acquire(self) -> None:
+        missing = [p for p in range(self._info.partition_count) if p not in self._partitions]
+        if not missing:
+            return
+        leases = await self._hub.acquire(missing)
+        reach("host.acquired")
+        if leases:
+            await self._poison.examine([host.host_id for host in await self._hub.hosts()])
+        for lease in leases:
+            # Listed before it is recovered: mail that comes meanwhile must find it.
+            partition = self._partitions[lease.partition] = Partition(lease, self._parts)
+            try:
+                await partition.recover()
+            except LeaseLost as error:
+                self._lost(partition, str(error))
+
+    def _lost(self, partition: Partition, why: str) -> None:
+        """Drop the partition's memory and try for it again."""
+        number = partition.lease.partition
+        if self._partitions.get(number) is not partition:
+            return
+        log.warning("Partition %d is dropped (%s).", number, why)
+        del self._partitions[number]
+        partition.close()
+        if not self._stopping:
+            self._spawn(self._regain(partition))
+
+    async def _regain(self, partition: Partition) -> None:
+        await partition.wait_idle()
+        await self._hub.release([partition.lease])
+        await self._acquire()
+
+    def _arm_upkeep(self) -> None:
+        if not self._stopping:
+            when = self._clock.now() + _UPKEEP
+            self._upkeep_alarm = self._clock.call_at(when, lambda: self._spawn(self._upkeep()))
+
+    async def _upkeep(self) -> None:
+        """Now and then: look for free partitions, load the next timers, drop idle sessions."""
+        try:
+            self._sessions.evict_idle(self._clock.now())
+            await self._acquire()
+            for partition in list(self._partitions.values()):
+                await partition.extend_horizon()
+        except LeaseLost as error:
+            log.info("%s", error)
+        except StorageUnavailable as error:
+            log.warning("The task hub does not answer: %s", error)
+        finally:
+            self._arm_upkeep()
+
+    async def _receive(self) -> None:
+        pause = 0.1
+        while True:
+            try:
+                mails = await self._hub.receive()
+            except StorageUnavailable as error:
+                log.warning("Mail cannot be read, trying again: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 30.0)
+                continue
+            pause = 0.1
+            for mail in mails:
+                partition = self._partitions.get(mail.partition)
+                if partition is not None:
+                    partition.deliver(mail)
+
+    # ---- shared by the partitions ----------------------------------------------------------
+
+    def _activity_done(self, task: ActivityTask, result: ActivityResult) -> None:
+        number = partition_of(task.instance_id, self._info.partition_count)
+        partition = self._partitions.get(number)
+        if partition is not None:
+            partition.activity_done(task, result)
+        else:
+            # Not ours any more: whoever owns the partition runs the call again.
+            self._pool.forget(task)
+
+    def _evict(self, slot: Slot) -> bool:
+        number = partition_of(slot.instance_id, self._info.partition_count)
+        partition = self._partitions.get(number)
+        return partition is None or partition.evict(slot)
+
+    async def _elsewhere(self, kind: str, name: str) -> bool:
+        wanted = f"{kind}:{name}".lower()
+        hosts = await self._hub.hosts()
+        return any(host.host_id != self._host_id and wanted in host.functions for host in hosts)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+
+    def _reap(self, task: asyncio.Future[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("A background step of the engine failed.", exc_info=error)

@@ -1,0 +1,29 @@
+"""Settings of the engine, with the defaults that `func-py start` ships."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+def _default_concurrency() -> int:
+    return 10 * (os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """`max_activities`: activity calls running at once (host.json maxConcurrentActivityFunctions).
+    `session_bytes` and `session_idle` bound the live executions kept in memory.
+    `verify`: replay finished orchestrations once and compare (development)."""
+
+    max_activities: int = field(default_factory=_default_concurrency)
+    session_bytes: int = 256 * 1024 * 1024
+    session_idle: timedelta = timedelta(seconds=30)
+    timer_horizon: timedelta = timedelta(minutes=5)
+    acquire_interval: timedelta = timedelta(seconds=5)
+    verify: bool = False
+    turns_per_slice: int = 64
+    """Turns run before the event loop gets to do something else."""
+    replay_slice: int = 500
+    """Stored events fed before the event loop gets to do something else."""

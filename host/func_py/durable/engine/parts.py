@@ -1,0 +1,38 @@
+"""What the partitions of one engine share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from func_py.clock import Clock
+from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.functions import FunctionTable
+from func_py.durable.engine.options import EngineOptions
+from func_py.durable.engine.poison import Poison
+from func_py.durable.engine.sessions import SessionCache
+from func_py.durable.model import InstanceState
+from func_py.durable.storage.base import TaskHub
+
+if TYPE_CHECKING:
+    from func_py.durable.engine.partition import Partition
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """Built by the engine, used by its partitions."""
+
+    hub: TaskHub
+    functions: FunctionTable
+    clock: Clock
+    options: EngineOptions
+    pool: ActivityPool
+    poison: Poison
+    sessions: SessionCache
+    elsewhere: Callable[[str, str], Awaitable[bool]]
+    """(kind, name): does another live host of the hub have this function?"""
+    lost: Callable[[Partition, str], None]
+    """The lease is gone, or memory and store disagree: acquire and recover again."""
+    finished: Callable[[InstanceState], None]
+    """An execution ended by its own code."""

@@ -1,0 +1,99 @@
+"""What the owner holds of one instance: its inbox and, while it is cheap to keep, its execution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from func_py.durable.model import HistoryEvent, InstanceState
+from func_py.durable.replay.decisions import Decision
+from func_py.durable.replay.session import Session
+from func_py.durable.storage.base import TaskKey, Token
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Item:
+    """One event waiting for a turn, and what the turn must delete when it takes it.
+
+    Exactly one of the three origins is set: `message_id` (mail), `task` (result of an activity of
+    this host) or `timer` (task id of a timer that was due).
+    """
+
+    __slots__ = ("event", "execution_id", "message_id", "task", "timer")
+
+    def __init__(
+        self,
+        event: HistoryEvent,
+        execution_id: str,
+        *,
+        message_id: str = "",
+        task: TaskKey | None = None,
+        timer: int | None = None,
+    ) -> None:
+        self.event = event
+        self.execution_id = execution_id
+        self.message_id = message_id
+        self.task = task
+        self.timer = timer
+
+
+class Slot:
+    """One instance of an owned partition.
+
+    Invariants: while `busy` a turn is not yet committed (or a load is under way) and no other may
+    start; `session` is None or has been fed exactly the committed history; `token` fences the next
+    turn and is meaningless while `state` is None (not loaded).
+    """
+
+    __slots__ = (
+        "busy",
+        "extra",
+        "failures",
+        "generation",
+        "inbox",
+        "instance_id",
+        "last_time",
+        "last_used",
+        "parked",
+        "problem",
+        "queued",
+        "seen",
+        "session",
+        "state",
+        "token",
+    )
+
+    def __init__(self, instance_id: str) -> None:
+        self.instance_id = instance_id
+        self.inbox: list[Item] = []
+        self.state: InstanceState | None = None
+        self.token: Token = None
+        self.session: Session | None = None
+        self.extra: Sequence[Decision] = ()
+        """Decisions that replay made and history does not hold: work the changed code added."""
+        self.problem: Exception | None = None
+        """Why the stored history cannot be replayed; the next turn fails the instance with it."""
+        self.seen: set[str] = set()
+        """Ids of the messages in history or inbox: a second delivery is dropped."""
+        self.busy = False
+        self.queued = False
+        self.parked = False
+        """Nothing could be stored for it, not even its failure; it waits for the next owner."""
+        self.failures = 0
+        self.generation = 0
+        """Counts what invalidates work under way on this slot (replaced, dropped)."""
+        self.last_time = EPOCH
+        """Latest timestamp in history; the next turn's is not earlier."""
+        self.last_used = EPOCH
+
+    def forget(self) -> None:
+        """Drop what was loaded, so that the next turn reads the store again. Keeps the inbox."""
+        if self.session is not None:
+            self.session.close()
+            self.session = None
+        self.state = None
+        self.token = None
+        self.extra = ()
+        self.problem = None
+        self.generation += 1

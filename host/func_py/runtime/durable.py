@@ -1,0 +1,180 @@
+"""Wires the durable part of a host: task hub, client, management API, engine.
+
+An app without durable functions gets none of it: no file is made, no module of it imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from func_py.clock import Clock, RealClock
+from func_py.config.provider_choice import choose_provider
+from func_py.config.settings import HostConfig
+from func_py.durable.client import DurableClient
+from func_py.durable.engine import Engine, EngineOptions, FunctionTable, OrchestratorFunction
+from func_py.durable.model import new_id
+from func_py.durable.storage.base import REUSE_ANY, REUSE_FINISHED, HostRecord, HubInfo, TaskHub
+from func_py.durable.storage.registry import HubSettings, find_provider, known_providers
+from func_py.errors import FunctionNotRegistered
+from func_py.invocation import ActivityCalls, Invoker
+from func_py.management import BASE_PATH, DurableApi, DurableWebhook, LocalTransport
+from func_py.web import Mount
+from func_py_bindings.contract import FunctionSpec, InputSource
+from func_py_bindings.durable_client import DurableClientInput, client_payload
+from func_py_bindings.durable_function import by_name, durable_functions
+
+_CLIENT_TYPES = ("durableclient", "orchestrationclient")
+_TRIGGERS = ("orchestrationtrigger", "activitytrigger", "entitytrigger")
+
+
+def uses_durable(functions: Iterable[FunctionSpec]) -> bool:
+    """Does the app have a durable function, or a function with a durable client?"""
+    return any(
+        binding.type.lower() in (*_TRIGGERS, *_CLIENT_TYPES)
+        for function in functions
+        for binding in function.bindings
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Durable:
+    """The durable part of a running host, before its engine runs."""
+
+    hub: TaskHub
+    info: HubInfo
+    host_id: str
+    hand_dir: Path
+    functions: FunctionTable
+    client: DurableClient
+    clock: Clock
+    options: EngineOptions
+    inputs: Mapping[str, InputSource]
+    """For the invoker: the durable client inputs."""
+    mounts: Sequence[Mount]
+    facts: Sequence[str]
+    """For the start-up print."""
+
+    @asynccontextmanager
+    async def running(
+        self, functions: Sequence[FunctionSpec], invoker: Invoker, grace_s: float
+    ) -> AsyncIterator[Engine]:
+        """Run the engine while entered; on the way out activities get `grace_s` seconds."""
+        engine = Engine(
+            self.hub,
+            self.info,
+            self.functions,
+            ActivityCalls(functions, invoker),
+            self.clock,
+            self.options,
+            self.host_id,
+            hand_dir=self.hand_dir,
+        )
+        await engine.start()
+        try:
+            yield engine
+        finally:
+            await engine.stop(grace_s)
+
+
+@asynccontextmanager
+async def durable_hub(
+    config: HostConfig,
+    functions: Sequence[FunctionSpec],
+    *,
+    base_url: str,
+    development: bool,
+    clock: Clock | None = None,
+) -> AsyncIterator[Durable]:
+    """Open the app's task hub while entered, creating it when it does not exist.
+
+    Args:
+        config: The host's configuration.
+        functions: All functions of the host.
+        base_url: `scheme://authority` of the host, for links that no request asked for.
+        development: Verify finished orchestrations by replaying them.
+        clock: Time of the engine; the real one when None.
+
+    Raises:
+        ConfigError: The configured provider cannot be used.
+        SchemaMismatch: The hub was written by another version.
+        StorageUnavailable: The store does not answer.
+    """
+    clock = clock or RealClock()
+    hub = _task_hub(config)
+    table = function_table(functions)
+    host_id = new_id()
+    await hub.create_hub()
+    info = await hub.open(
+        HostRecord(host_id=host_id, started_at=clock.now(), functions=table.published())
+    )
+    try:
+        client = DurableClient(
+            hub,
+            clock,
+            missing=lambda name: _missing(table, name),
+            reusable=REUSE_ANY
+            if config.durable.overridable_existing_instance_states == "AnyState"
+            else REUSE_FINISHED,
+            default_version=config.durable.default_version or None,
+        )
+        api = DurableApi(client, info.name)
+        webhook = f"{base_url}{BASE_PATH}"
+        payload = client_payload(info.name, webhook, webhook, "")
+        clients = DurableClientInput(
+            info.name, payload, LocalTransport(api, f"{webhook}/", base_url)
+        )
+        yield Durable(
+            hub=hub,
+            info=info,
+            host_id=host_id,
+            hand_dir=config.state_dir / f"{info.name}.hand",
+            functions=table,
+            client=client,
+            clock=clock,
+            options=_options(config, development),
+            inputs=dict.fromkeys(_CLIENT_TYPES, clients),
+            mounts=[Mount(BASE_PATH, DurableWebhook(api))],
+            facts=[f"Task hub: {info.name} ({info.provider}, {info.location})"],
+        )
+    finally:
+        await hub.close()
+
+
+def function_table(functions: Sequence[FunctionSpec]) -> FunctionTable:
+    """The durable functions of an app as the engine looks them up."""
+    orchestrators = {
+        alias: OrchestratorFunction(name=durable.name, function=durable.spec.function)
+        for alias, durable in by_name(durable_functions(functions, "orchestrator")).items()
+    }
+    activities = by_name(durable_functions(functions, "activity"))
+    entities = durable_functions(functions, "entity")
+    return FunctionTable(orchestrators, activities, [entity.name for entity in entities])
+
+
+def _missing(table: FunctionTable, name: str) -> FunctionNotRegistered | None:
+    return None if table.orchestrator(name) else table.missing("orchestrator", name)
+
+
+def _task_hub(config: HostConfig) -> TaskHub:
+    settings = HubSettings(
+        hub=config.durable.hub_name,
+        state_dir=config.state_dir,
+        partition_count=config.durable.storage_provider.partition_count,
+    )
+    return find_provider(
+        choose_provider(config.durable.storage_provider, known_providers())
+    ).create_task_hub(settings)
+
+
+def _options(config: HostConfig, development: bool) -> EngineOptions:
+    defaults = EngineOptions()
+    durable = config.durable
+    return EngineOptions(
+        max_activities=durable.max_concurrent_activity_functions or defaults.max_activities,
+        session_idle=timedelta(seconds=durable.extended_session_idle_timeout_in_seconds),
+        verify=development,
+    )
