@@ -10,20 +10,25 @@ CONTRACT
  1. `create_instance` is atomic with the reuse policy: the policy is checked on the row, everything
     of a replaced execution (history, messages, timers, activities) is deleted, and row and start
     message are stored together. A losing racer gets InstanceAlreadyExists and leaves no trace.
+    Repeating a call that succeeded (same execution id) changes nothing and is not an error.
  2. Mail: every stored message reaches, at least once, the host that owns its partition, until a
     committed turn (or `discard`) consumed it. Of two messages to one instance the one stored first
     is delivered first. A message is given to `receive` of the owner once per lease, unless the
     provider lacks Capability.TRANSACTIONS; after a new acquire `recover` gives it again.
  3. `send` stores all its messages or none. A message whose id is stored already is not stored
     again. Sending to an instance that does not exist stores nothing and is not an error, unless the
-    target is an entity (`@name@key`).
+    target is an entity (`@name@key`). The messages of a turn follow the same rules. A start message
+    that is sent (a child's) stores the Pending record of the new instance with it and replaces a
+    finished one; beside a live instance it is a message like others, for the owner to answer. A
+    provider without Capability.TRANSACTIONS may leave that record to the instance's first turn.
  4. `commit` treats each turn as all or nothing: history, state, consumed messages, timers,
     activities and outgoing messages. It answers per turn, in order. A turn that is lost changed
     nothing, and does not keep others from being committed.
  5. Partition fence: a turn whose lease is no longer the partition's current one is lost (FENCED).
  6. Instance fence: a turn whose token is not that of the stored instance is lost (STALE): somebody
     else committed a turn, or the instance was replaced or purged. `load`, a committed turn, and the
-    start mail of a new instance give the current token.
+    start mail of a new instance give the current token. A turn without token creates its instance
+    and is STALE when there is one.
  7. A turn that consumes a message or takes an activity that is not stored any more is lost
     (MISSING).
  8. A turn whose values the store refuses is lost (REJECTED, with the reason) and harms no other.
@@ -115,8 +120,8 @@ class TaskKey(msgspec.Struct, frozen=True):
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
     """A message delivered to the owner under `epoch`; stale when the lease has changed since.
 
-    `token` is set on the start message of an instance that has no history yet: with it the first
-    turn needs no `load`.
+    `token` is set on the start message of an instance that has had no turn yet: with it the first
+    turn needs no `load`. A provider without Capability.TRANSACTIONS may leave it out.
     """
 
     partition: int
@@ -129,7 +134,8 @@ class Turn(msgspec.Struct, kw_only=True):
     """What one turn of one instance changes; built by the engine, stored as a whole (clause 4)."""
 
     lease: Lease
-    token: Token
+    token: Token | None
+    """Of the stored instance; None when `load` found none (the first turn of an entity)."""
     state: InstanceState
     """The instance's record after the turn; carries instance id and (maybe new) execution id."""
     events: Sequence[HistoryEvent] = ()
@@ -268,13 +274,18 @@ class TaskHub(Protocol):
 
         Raises:
             InstanceAlreadyExists: The id is taken by an instance in another status.
+            StorageError: A value cannot be stored.
 
         Contract: 1, 9.
         """
         ...
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Store messages for instances of any partition. Contract: 2, 3, 9."""
+        """Store messages for instances of any partition. Contract: 2, 3, 9.
+
+        Raises:
+            StorageError: A value cannot be stored; none of the messages is.
+        """
         ...
 
     async def get_instance(self, instance_id: str) -> InstanceState | None:
@@ -286,7 +297,7 @@ class TaskHub(Protocol):
         ...
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
-        """One page of instances. Contract: 16, 17."""
+        """One page of instances; raises UserError for a bad continuation. Contract: 16, 17."""
         ...
 
     async def purge(self, instance_id: str) -> bool:
@@ -300,13 +311,17 @@ class TaskHub(Protocol):
         ...
 
     async def release(self, leases: Sequence[Lease]) -> None:
-        """Give partitions back, for another host to take at once; stale leases are ignored."""
+        """Give partitions back with the activities we hold there, for another host to take at once.
+
+        Stale leases are ignored. An activity that still runs here may so run twice.
+        """
         ...
 
     async def recover(self, lease: Lease, timers_until: datetime) -> Recovered:
         """Everything pending of a partition just acquired; raises LeaseLost. Contract: 12.
 
-        Mail that arrives after this answer comes from `receive`; none is missed in between.
+        Mail that arrives after this answer comes from `receive`; none is missed in between. Called
+        again under the same lease, it gives everything again.
         """
         ...
 

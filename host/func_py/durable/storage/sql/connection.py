@@ -1,0 +1,131 @@
+"""A database connection that executes named queries, and what else a dialect provides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from func_py.durable.storage.sql.queries import Query, Row
+
+T = TypeVar("T")
+
+
+class Cursor(Protocol):
+    """The part of a DB-API cursor that is used."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+
+class RawConnection(Protocol):
+    """The part of a driver's connection that is used."""
+
+    def execute(self, sql: str, parameters: Sequence[object] = ..., /) -> Cursor: ...
+
+    def close(self) -> None: ...
+
+
+class Connection:
+    """Executes the queries of one dialect. Used by one thread at a time."""
+
+    def __init__(self, raw: RawConnection, queries: Mapping[str, Query]) -> None:
+        self.raw = raw
+        self._queries = queries
+
+    def execute(self, name: str, *values: object) -> int:
+        """Execute a query; the number of rows it changed."""
+        return self.raw.execute(self._queries[name].text, values).rowcount
+
+    def execute_rows(self, name: str, rows: Sequence[Row]) -> int:
+        """Execute a query on many rows; the number of rows it changed altogether."""
+        execute = self.raw.execute
+        return sum(execute(*chunk).rowcount for chunk in self._queries[name].chunks(rows))
+
+    def row(self, name: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row of a query, or None."""
+        found: tuple[Any, ...] | None = self.raw.execute(
+            self._queries[name].text, values
+        ).fetchone()
+        return found
+
+    def document(self, decoder: msgspec.json.Decoder[T], name: str, *values: object) -> T:
+        """The rows of a query that answers with one JSON document."""
+        row = self.row(name, *values)
+        assert row is not None
+        return decoder.decode(row[0])
+
+    def close(self) -> None:
+        """Close; what was not committed is undone."""
+        self.raw.close()
+
+
+class Dialect(Protocol):
+    """One kind of database: how to connect, lock, and tell who is alive."""
+
+    provider: str
+    """Name of the provider, as in `storageProvider.type`."""
+
+    @property
+    def location(self) -> str:
+        """Where the hub is, for people."""
+        ...
+
+    errors: tuple[type[Exception], ...]
+    """What the driver raises."""
+
+    refused: tuple[type[Exception], ...]
+    """What the driver raises for a value or row it will not store, however often it is tried."""
+
+    def create(self, partition_count: int) -> None:
+        """Create the hub, or bring its schema up to date. Blocking. Contract: 20."""
+        ...
+
+    def delete(self) -> None:
+        """Delete the hub; raises UserError when a live host has it open. Blocking."""
+        ...
+
+    def connect(self) -> Connection:
+        """A connection for the one writer; raises SchemaMismatch when the hub does not fit."""
+        ...
+
+    def connect_reader(self) -> Connection:
+        """A connection that only reads; each of its queries sees one consistent view."""
+        ...
+
+    def transaction(self, connection: Connection) -> AbstractContextManager[None]:
+        """A write transaction: nobody else writes in it; undone when the body raises."""
+        ...
+
+    def others_committed(self, connection: Connection) -> bool:
+        """Has another connection written since this was last asked?"""
+        ...
+
+    def translate(self, error: Exception) -> Exception:
+        """The error of our tree for one of the driver's, to be raised from it."""
+        ...
+
+    @property
+    def boot_id(self) -> str:
+        """Names the running kernel; empty when that does not matter or is not known."""
+        ...
+
+    def enter(self, host_id: str) -> None:
+        """Begin to be seen as alive by the other hosts."""
+        ...
+
+    def leave(self, host_id: str) -> None:
+        """Be seen as dead from now on; idempotent."""
+        ...
+
+    def is_alive(self, host_id: str) -> bool:
+        """Does this host still live? Cheap; asks no transaction."""
+        ...
+
+    def forget(self, host_id: str) -> None:
+        """Remove what a host that is dead or leaves has outside the database."""
+        ...

@@ -1,0 +1,158 @@
+"""What a host owns: its partitions, their mail and activities, and its place among the hosts.
+
+Everything here runs in the writer thread, inside a write transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from func_py.durable.storage.base import HostRecord, Lease, Mail, Recovered, TaskKey
+from func_py.durable.storage.sql.connection import Connection, Dialect
+from func_py.durable.storage.sql.rows import (
+    activity_rows,
+    encode_text,
+    host_rows,
+    lease_rows,
+    message_rows,
+    read_activity,
+    read_mail,
+    read_timer,
+    timer_rows,
+    to_micros,
+)
+from func_py.errors import ConfigError, LeaseLost, UserError
+
+
+class Ownership:
+    """The writer's knowledge of what is ours.
+
+    `held` has the epochs of partitions that were recovered: only their mail is delivered from
+    memory. What arrives between acquiring and recovering is given by `recover`.
+    """
+
+    def __init__(self, dialect: Dialect, host_id: str) -> None:
+        self.host_id = host_id
+        self.held: dict[int, int] = {}
+        self._dialect = dialect
+
+    # ---- hosts -----------------------------------------------------------------------------
+
+    def enter(self, connection: Connection, host: HostRecord, partition_count: int) -> None:
+        """Make this host known.
+
+        Raises:
+            ConfigError: The hub has another number of partitions.
+            UserError: A host that lives on another kernel uses the hub.
+        """
+        row = connection.row("partition_count")
+        assert row is not None
+        if row[0] != partition_count:
+            raise ConfigError(
+                "host.json",
+                "extensions.durableTask.storageProvider.partitionCount",
+                f"is {partition_count}, but the task hub {self._dialect.location} was created "
+                f"with {row[0]}",
+                f"Set it to {row[0]}, or use another hubName.",
+            )
+        self.sweep(connection)
+        boot_id = self._dialect.boot_id
+        for host_id, other_boot_id, _, _ in connection.document(host_rows, "hosts"):
+            if boot_id and other_boot_id and boot_id != other_boot_id:
+                raise UserError(
+                    f"The task hub {self._dialect.location} is in use by host {host_id} on another "
+                    "machine. An embedded task hub works on one machine only; use a database "
+                    "server as storage provider, or stop the other host."
+                )
+        self._dialect.enter(host.host_id)
+        functions = encode_text(list(host.functions))
+        started_at = to_micros(host.started_at)
+        connection.execute("insert_host", host.host_id, boot_id, started_at, functions)
+
+    def leave(self, connection: Connection) -> None:
+        """Give everything back and forget this host."""
+        connection.execute("free_all_activities", self.host_id)
+        connection.execute("release_all_partitions", self.host_id)
+        connection.execute("delete_host", self.host_id)
+        self.held.clear()
+
+    def sweep(self, connection: Connection) -> None:
+        """Forget the hosts that died."""
+        for host_id, *_ in connection.document(host_rows, "hosts"):
+            if host_id != self.host_id and not self._dialect.is_alive(host_id):
+                connection.execute("delete_host", host_id)
+                self._dialect.forget(host_id)
+
+    # ---- partitions ------------------------------------------------------------------------
+
+    def refresh(self, connection: Connection) -> None:
+        """Drop what another host has taken over meanwhile."""
+        if self.held:
+            rows = connection.document(lease_rows, "held_partitions", self.host_id)
+            stored = dict(rows)
+            self.held = {p: e for p, e in self.held.items() if stored.get(p) == e}
+
+    def acquire(self, connection: Connection, partitions: Collection[int]) -> list[Lease]:
+        """Take the free ones. Contract: 11."""
+        self.sweep(connection)
+        leases = []
+        for partition in sorted(set(partitions)):
+            if connection.execute("acquire_partition", self.host_id, partition):
+                row = connection.row("lease", partition)
+                assert row is not None
+                leases.append(Lease(partition, row[1]))
+        return leases
+
+    def release(self, connection: Connection, leases: Sequence[Lease]) -> None:
+        """Give back what is still ours, with the activities that wait there."""
+        for lease in leases:
+            if connection.execute("release_partition", lease.partition, lease.epoch, self.host_id):
+                connection.execute("free_activities", lease.partition, self.host_id)
+                self.held.pop(lease.partition, None)
+
+    def recover(self, connection: Connection, lease: Lease, timers_until: datetime) -> Recovered:
+        """Everything pending of a partition; from now on its mail is delivered. Contract: 12."""
+        self._check(connection, lease)
+        self.sweep(connection)
+        partition, epoch = lease.partition, lease.epoch
+        mail = connection.document(message_rows, "pending_messages", partition)
+        connection.execute("note_pending", epoch, partition)
+        until = to_micros(timers_until)
+        timers = connection.document(timer_rows, "timers_until", partition, until)
+        connection.execute("adopt_activities", self.host_id, partition)
+        calls = connection.document(activity_rows, "held_activities", partition, self.host_id)
+        self.held[partition] = epoch
+        return Recovered(
+            mail=[read_mail(row, partition, epoch) for row in mail],
+            timers=[read_timer(row) for row in timers],
+            activities=[read_activity(row) for row in calls],
+        )
+
+    def take_mail(self, connection: Connection) -> list[Mail]:
+        """What others stored for our partitions, not delivered yet."""
+        mail: list[Mail] = []
+        for partition, epoch in self.held.items():
+            rows = connection.document(message_rows, "undelivered_messages", partition)
+            if rows:
+                connection.execute("note_undelivered", epoch, partition)
+                mail += [read_mail(row, partition, epoch) for row in rows]
+        return mail
+
+    def discard(
+        self,
+        connection: Connection,
+        lease: Lease,
+        messages: Collection[str],
+        activities: Collection[TaskKey],
+    ) -> None:
+        """Delete what no turn will take."""
+        self._check(connection, lease)
+        connection.execute_rows("delete_messages", [(message,) for message in messages])
+        keys = [(key.instance_id, key.execution_id, key.task_id) for key in activities]
+        connection.execute_rows("delete_activities", keys)
+
+    def _check(self, connection: Connection, lease: Lease) -> None:
+        # No lock is needed: nobody else writes while this transaction runs.
+        if connection.row("lease", lease.partition) != (self.host_id, lease.epoch):
+            raise LeaseLost(lease.partition, lease.epoch)

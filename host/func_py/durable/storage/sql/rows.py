@@ -1,0 +1,266 @@
+"""Between the values of the contract and the columns of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+import msgspec
+
+from func_py.durable.model import (
+    ActivityTask,
+    ExecutionStarted,
+    FailureDetails,
+    HistoryEvent,
+    InstanceState,
+    Message,
+    ParentLink,
+    RuntimeStatus,
+    TimerTask,
+    TraceContext,
+    decode_event,
+    decode_events,
+    encode_events,
+)
+from func_py.durable.storage.base import HostRecord, Mail
+from func_py.durable.storage.sql.queries import Row
+
+EVENTS_PER_ROW = 256
+"""A longer run of events is stored as several rows, so that no row grows without bound."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The part of an instance's record that an execution is born with: seldom written."""
+
+    name: str
+    version: str | None = None
+    input: str | None = None
+    parent: ParentLink | None = None
+    tags: dict[str, str] | None = None
+    trace: TraceContext | None = None
+
+
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The part that turns change."""
+
+    last_updated_at: datetime
+    completed_at: datetime | None = None
+    output: str | None = None
+    custom_status: str | None = None
+    failure: FailureDetails | None = None
+
+
+class SqlToken(msgspec.Struct, frozen=True):
+    """The instance fence: the number of committed turns only grows within an execution.
+
+    It also carries what the next turn needs to know of the stored row.
+    """
+
+    execution_id: str
+    turns: int
+    history_length: int
+    origin: Origin
+
+
+class _Call(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an activity row holds beside its key."""
+
+    name: str
+    input: str | None = None
+    trace: TraceContext | None = None
+
+
+InstanceRow: TypeAlias = tuple[str, str, int, int, int, str, str, str]
+"""instance id, execution id, turns, history length, created at, status, progress, origin"""
+
+MessageRow: TypeAlias = tuple[str, str, str, str, str, str | None, str | None]
+"""id, instance id, execution id, sender, event; execution id and origin of the target when it has
+had no turn yet"""
+
+TimerRow: TypeAlias = tuple[str, str, int, int]
+"""instance id, execution id, task id, due time"""
+
+ActivityRow: TypeAlias = tuple[str, str, int, int, str]
+"""instance id, execution id, task id, attempt, call"""
+
+HostRow: TypeAlias = tuple[str, str, int, str]
+"""host id, boot id, started at, functions"""
+
+LeaseRow: TypeAlias = tuple[int, int]
+"""partition, epoch"""
+
+instance_rows = msgspec.json.Decoder(list[InstanceRow])
+message_rows = msgspec.json.Decoder(list[MessageRow])
+timer_rows = msgspec.json.Decoder(list[TimerRow])
+activity_rows = msgspec.json.Decoder(list[ActivityRow])
+host_rows = msgspec.json.Decoder(list[HostRow])
+lease_rows = msgspec.json.Decoder(list[LeaseRow])
+text_rows = msgspec.json.Decoder(list[str])
+
+_origin = msgspec.json.Decoder(Origin)
+_progress = msgspec.json.Decoder(Progress)
+_call = msgspec.json.Decoder(_Call)
+
+
+def to_micros(time: datetime) -> int:
+    """The stored form of a time: whole microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def from_micros(value: int) -> datetime:
+    """Back from `to_micros`."""
+    return _EPOCH + value * _MICROSECOND
+
+
+def encode_text(value: object) -> str:
+    """A value as JSON text, as bodies are stored."""
+    return _encode(value).decode()
+
+
+def origin_of(state: InstanceState) -> Origin:
+    """What of the record is stored apart from its progress."""
+    return Origin(state.name, state.version, state.input, state.parent, state.tags, state.trace)
+
+
+def progress_text(state: InstanceState) -> str:
+    """The column that turns change."""
+    return encode_text(
+        Progress(
+            state.last_updated_at,
+            state.completed_at,
+            state.output,
+            state.custom_status,
+            state.failure,
+        )
+    )
+
+
+def new_instance_row(state: InstanceState, turns: int, history_length: int) -> Row:
+    """A row for `insert_instances`."""
+    return (
+        state.instance_id,
+        state.execution_id,
+        turns,
+        history_length,
+        state.instance_id.startswith("@"),
+        to_micros(state.created_at),
+        state.status.value,
+        progress_text(state),
+    )
+
+
+def history_rows(instance_id: str, first: int, events: Sequence[HistoryEvent]) -> list[Row]:
+    """Rows for `insert_history`: the events from number `first` on."""
+    return [
+        (instance_id, first + at, encode_events(events[at : at + EVENTS_PER_ROW]).decode())
+        for at in range(0, len(events), EVENTS_PER_ROW)
+    ]
+
+
+def activity_row(task: ActivityTask, partition: int, holder: str) -> Row:
+    """A row for `insert_activities`."""
+    return (
+        task.instance_id,
+        task.execution_id,
+        task.task_id,
+        partition,
+        task.attempt,
+        holder,
+        encode_text(_Call(task.name, task.input, task.trace)),
+    )
+
+
+def read_instance(row: InstanceRow) -> tuple[InstanceState, SqlToken]:
+    """The record and the fence of a stored instance."""
+    instance_id, execution_id, turns, history_length, created_at, status, progress, origin = row
+    born = _origin.decode(origin)
+    now = _progress.decode(progress)
+    state = InstanceState(
+        instance_id=instance_id,
+        execution_id=execution_id,
+        name=born.name,
+        status=RuntimeStatus(status),
+        created_at=from_micros(created_at),
+        last_updated_at=now.last_updated_at,
+        completed_at=now.completed_at,
+        version=born.version,
+        input=born.input,
+        output=now.output,
+        custom_status=now.custom_status,
+        failure=now.failure,
+        parent=born.parent,
+        tags=born.tags,
+        trace=born.trace,
+    )
+    return state, SqlToken(execution_id, turns, history_length, born)
+
+
+def read_history(bodies: Sequence[str]) -> list[HistoryEvent]:
+    """The events of stored rows, in order."""
+    events: list[HistoryEvent] = []
+    for body in bodies:
+        events += decode_events(body)
+    return events
+
+
+def read_mail(row: MessageRow, partition: int, epoch: int) -> Mail:
+    """A stored message as it is delivered; with a token when it starts an instance."""
+    message_id, instance_id, execution_id, sender, body, new_execution_id, origin = row
+    event = decode_event(body)
+    token = None
+    if (
+        isinstance(event, ExecutionStarted)
+        and origin is not None
+        and event.execution_id == new_execution_id
+    ):
+        token = SqlToken(new_execution_id, 0, 0, _origin.decode(origin))
+    message = Message(
+        id=message_id,
+        instance_id=instance_id,
+        event=event,
+        execution_id=execution_id,
+        sender=sender,
+    )
+    return Mail(partition=partition, epoch=epoch, message=message, token=token)
+
+
+def read_timer(row: TimerRow) -> TimerTask:
+    """A stored timer."""
+    instance_id, execution_id, task_id, fire_at = row
+    return TimerTask(
+        instance_id=instance_id,
+        execution_id=execution_id,
+        task_id=task_id,
+        fire_at=from_micros(fire_at),
+    )
+
+
+def read_activity(row: ActivityRow) -> ActivityTask:
+    """A stored activity call."""
+    instance_id, execution_id, task_id, attempt, body = row
+    call = _call.decode(body)
+    return ActivityTask(
+        instance_id=instance_id,
+        execution_id=execution_id,
+        task_id=task_id,
+        name=call.name,
+        input=call.input,
+        attempt=attempt,
+        trace=call.trace,
+    )
+
+
+def read_host(row: HostRow) -> HostRecord:
+    """A stored host record."""
+    host_id, _, started_at, functions = row
+    return HostRecord(
+        host_id=host_id,
+        started_at=from_micros(started_at),
+        functions=text_rows.decode(functions),
+    )

@@ -1,0 +1,40 @@
+"""The queue in which the processes of a hub wait to write.
+
+SQLite's own waiting is a lottery with growing pauses that starves whoever loses. A blocking file
+lock hands the database on in order. It is only about fairness: `begin immediate` still excludes,
+also between hubs of one process, which this lock (POSIX's, owned by the process) does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class Turnstile:
+    """A lock file, opened when first passed. Used by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    @contextlib.contextmanager
+    def passed(self) -> Iterator[None]:
+        """Wait until it is this process's turn, and hold the others up meanwhile."""
+        if self._descriptor is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o666)
+        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,326 @@
+"""The one writer of a hub: a thread that stores everything, many operations per transaction.
+
+Operations that arrive while a transaction runs go together into the next one. Results and mail are
+handed to the event loop after the commit returned, in one call per transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+import msgspec
+
+from func_py.durable.storage.base import HostRecord, Lost, LostReason, Mail
+from func_py.durable.storage.sql.changes import Batch, Change, Missed
+from func_py.durable.storage.sql.connection import Connection, Dialect
+from func_py.durable.storage.sql.ownership import Ownership
+from func_py.errors import FuncPyError, StorageUnavailable
+
+T = TypeVar("T")
+
+REFUSED_VALUES = (msgspec.EncodeError, UnicodeEncodeError, OverflowError, TypeError, ValueError)
+"""What preparing a value raises, before any driver has seen it."""
+
+
+class Operation(Generic[T]):
+    """Something to be written, and the future of whoever waits for it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[T] = loop.create_future()
+        self.result: T | Exception | None = None
+
+
+class ChangesOperation(Operation[Sequence[Change]]):
+    """Changes that share a transaction with those of other operations."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, changes: Sequence[Change]) -> None:
+        super().__init__(loop)
+        self.changes = changes
+
+
+class CallOperation(Operation[T]):
+    """A function of the transaction; what it raises undoes it and nothing else."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, call: Callable[[Connection, Ownership], T]
+    ) -> None:
+        super().__init__(loop)
+        self.call = call
+
+
+class Writer:
+    """Owns the writing connection and the thread it is used in.
+
+    Args:
+        dialect: The database.
+        host: This host; it enters the hub when the writer starts.
+        partition_count: What the hub must have.
+        deliver: Called on the loop with the mail of a transaction.
+        poll_interval: How often an idle writer looks for what other processes stored.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        host: HostRecord,
+        partition_count: int,
+        deliver: Callable[[Sequence[Mail]], None],
+        poll_interval: timedelta,
+    ) -> None:
+        self._dialect = dialect
+        self._refused: tuple[type[Exception], ...] = (*REFUSED_VALUES, *dialect.refused)
+        self._undone: tuple[type[Exception], ...] = (Missed, *self._refused)
+        self._host = host
+        self._partition_count = partition_count
+        self._deliver = deliver
+        self._poll_s = poll_interval.total_seconds()
+        self._loop = asyncio.get_running_loop()
+        self._inbox: queue.SimpleQueue[Operation[object] | None] = queue.SimpleQueue()
+        self._ownership = Ownership(dialect, host.host_id)
+        # Others may have stored what we have not seen; stays set until a transaction has looked.
+        self._look = True
+        self._closed = False
+        self._departing = False
+        self._thread = threading.Thread(
+            target=self._run, name=f"func-py storage {dialect.location}", daemon=True
+        )
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+
+    async def start(self) -> None:
+        """Connect and enter the hub; raises what that raises."""
+        entered = self.call(lambda c, o: o.enter(c, self._host, self._partition_count))
+        self._thread.start()
+        try:
+            await entered
+        except BaseException:
+            self._stop()
+            raise
+
+    @property
+    def is_closed(self) -> bool:
+        """Nothing is accepted any more."""
+        return self._closed
+
+    async def store(self, changes: Sequence[Change]) -> None:
+        """Store changes; each has its outcome afterwards. Raises StorageUnavailable."""
+        await self._submit(ChangesOperation(self._loop, changes))
+
+    def call(self, call: Callable[[Connection, Ownership], T]) -> asyncio.Future[T]:
+        """Call a function in a transaction, in the writer's thread."""
+        return self._submit(CallOperation(self._loop, call))
+
+    async def close(self, patience: timedelta) -> None:
+        """Leave the hub after what is under way, and end the thread. Idempotent, bounded."""
+        if not self._closed:
+            left = self.call(lambda c, o: o.leave(c))
+            left.add_done_callback(_retrieve)
+            self._departing = True
+            self._stop()
+        # Another process that was stopped inside a transaction may keep us waiting.
+        await asyncio.wait([self._ended], timeout=patience.total_seconds())
+
+    async def die(self) -> None:
+        """End the thread without leaving the hub, as a killed process would."""
+        if not self._closed:
+            self._stop()
+        await self._ended
+
+    def _stop(self) -> None:
+        self._closed = True
+        self._inbox.put(None)
+
+    def _submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+        if self._closed:
+            raise self._unavailable()
+        self._inbox.put(operation)  # type: ignore[arg-type]
+        return operation.future
+
+    # ---- the thread ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        connection = None
+        try:
+            try:
+                connection = self._dialect.connect()
+            except Exception as error:  # noqa: BLE001 - handed to whoever opens the hub
+                first = self._inbox.get()
+                assert first is not None
+                first.result = self._translated(error)
+                self._hand_over([first], [])
+                return
+            self._serve(connection)
+        finally:
+            if connection is not None:
+                connection.close()
+            if self._departing:
+                self._dialect.forget(self._host.host_id)
+            self._dialect.leave(self._host.host_id)
+            self._on_loop(self._end)
+
+    def _serve(self, connection: Connection) -> None:
+        while True:
+            try:
+                operations = self._collect()
+            except queue.Empty:
+                self._poll(connection)
+                continue
+            ending = operations[-1] is None
+            group = [o for o in operations if o is not None and not o.future.cancelled()]
+            if group:
+                self._store(connection, group)
+            if ending:
+                return
+
+    def _collect(self) -> list[Operation[object] | None]:
+        """Everything that waits; raises queue.Empty when nothing comes for a poll interval."""
+        operations = [self._inbox.get(timeout=self._poll_s)]
+        with contextlib.suppress(queue.Empty):
+            while operations[-1] is not None:
+                operations.append(self._inbox.get_nowait())
+        return operations
+
+    def _poll(self, connection: Connection) -> None:
+        """Look for mail from other processes. An error shows itself in the next operation."""
+        if not self._ownership.held:
+            return
+        with contextlib.suppress(*self._dialect.errors):
+            self._look |= self._dialect.others_committed(connection)
+        if self._look:
+            self._store(connection, [])
+
+    def _store(self, connection: Connection, group: Sequence[Operation[object]]) -> None:
+        """Store a group in one transaction, and hand over results and mail."""
+        held = dict(self._ownership.held)
+        changes = [c for o in group if isinstance(o, ChangesOperation) for c in o.changes]
+        mail: list[Mail] = []
+        try:
+            together = _together(changes)
+            with self._dialect.transaction(connection):
+                # First what others stored earlier, or our own message would overtake it.
+                self._look |= self._dialect.others_committed(connection)
+                if self._look:
+                    self._ownership.refresh(connection)
+                    mail += self._ownership.take_mail(connection)
+                mail += self._store_changes(connection, changes, together)
+                for operation in group:
+                    if isinstance(operation, CallOperation):
+                        self._call(connection, operation)
+        except Exception as error:  # noqa: BLE001 - handed to everybody in the group
+            self._ownership.held = held
+            for operation in group:
+                operation.result = self._translated(error)
+            mail = []
+        else:
+            self._look = False
+        self._hand_over(group, mail)
+
+    def _store_changes(
+        self, connection: Connection, changes: Sequence[Change], together: Batch | None
+    ) -> list[Mail]:
+        held = self._ownership.held
+        if together is not None:
+            connection.execute("begin_change")
+            try:
+                mail = together.store(connection, held)
+            except self._undone:
+                connection.execute("undo_change")
+                connection.execute("end_change")
+            else:
+                connection.execute("end_change")
+                return mail
+        mail = []
+        for change in changes:
+            mail += self._store_alone(connection, change)
+        return mail
+
+    def _store_alone(self, connection: Connection, change: Change) -> list[Mail]:
+        connection.execute("begin_change")
+        try:
+            change.clear_way(connection)
+            mail = Batch([change], alone=True).store(connection, self._ownership.held)
+        except Missed as missed:
+            change.missed(missed.reason)
+        except FuncPyError as error:
+            change.outcome = error
+        except self._refused as error:
+            change.outcome = Lost(LostReason.REJECTED, f"{type(error).__name__}: {error}")
+        else:
+            connection.execute("end_change")
+            return mail
+        connection.execute("undo_change")
+        connection.execute("end_change")
+        return []
+
+    def _call(self, connection: Connection, operation: CallOperation[object]) -> None:
+        connection.execute("begin_change")
+        try:
+            operation.result = operation.call(connection, self._ownership)
+        except Exception as error:
+            if isinstance(error, self._dialect.errors) and not isinstance(error, self._refused):
+                raise
+            operation.result = error
+            connection.execute("undo_change")
+        connection.execute("end_change")
+
+    def _translated(self, error: Exception) -> Exception:
+        translated = self._dialect.translate(error)
+        if translated is not error:
+            translated.__cause__ = error
+        return translated
+
+    # ---- back on the loop ------------------------------------------------------------------
+
+    def _hand_over(self, group: Sequence[Operation[object]], mail: Sequence[Mail]) -> None:
+        self._on_loop(lambda: self._resolve(group, mail))
+
+    def _on_loop(self, callback: Callable[[], None]) -> None:
+        # The loop may be gone when the process ends without closing the hub.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback)
+
+    def _resolve(self, group: Sequence[Operation[object]], mail: Sequence[Mail]) -> None:
+        for operation in group:
+            if operation.future.done():
+                continue
+            if isinstance(operation.result, Exception):
+                operation.future.set_exception(operation.result)
+            else:
+                operation.future.set_result(operation.result)
+        if mail:
+            self._deliver(mail)
+
+    def _end(self) -> None:
+        """The thread is gone, asked to or not: nobody may wait for it any more."""
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                operation = self._inbox.get_nowait()
+                if operation is not None and not operation.future.done():
+                    operation.future.set_exception(self._unavailable())
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _unavailable(self) -> StorageUnavailable:
+        return StorageUnavailable(f"the task hub {self._dialect.location} is closed")
+
+
+def _together(changes: Sequence[Change]) -> Batch | None:
+    """One batch for all the changes, or None when one of them holds a value that has no form."""
+    if not changes:
+        return None
+    try:
+        return Batch(changes)
+    except REFUSED_VALUES:
+        return None
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Leaving is best effort: a host that could not say goodbye is found dead by the others."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,28 @@
+"""Fixtures of the conformance suite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+for _module in ("harness", "client_cases", "hub_cases", "owner_cases", "turn_cases"):
+    pytest.register_assert_rewrite(f"conformance.{_module}")
+
+from conformance.harness import Harness, World  # noqa: E402 - after the registration
+from support.sqlite_harness import SqliteHarness, WeakSqliteHarness  # noqa: E402
+
+
+@pytest.fixture(params=["sqlite", "sqlite-weak"])
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
+    """Each provider in turn, with an empty store."""
+    return {"sqlite": SqliteHarness, "sqlite-weak": WeakSqliteHarness}[request.param](tmp_path)
+
+
+@pytest.fixture
+async def world(harness: Harness) -> AsyncIterator[World]:
+    """The hosts of a test."""
+    world = World(harness)
+    yield world
+    await world.close()

@@ -1,0 +1,169 @@
+"""Cases for the life of a hub and its hosts: clauses 18, 20 and 21."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from conformance.harness import PARTITIONS, World
+from support.durable_values import NOON, raised
+
+from func_py.durable.model import new_id
+from func_py.durable.storage.base import Capability, HostRecord, InstanceQuery
+from func_py.errors import ConfigError, SchemaMismatch, StorageUnavailable, UserError
+
+
+def record() -> HostRecord:
+    """A fresh host."""
+    return HostRecord(host_id=new_id(), started_at=NOON)
+
+
+class HubCases:
+    """Clause 20."""
+
+    async def test_creating_again_keeps_what_is_there(self, world: World) -> None:
+        host = await world.host()
+        new = await host.create("a")
+        await host.hub.create_hub()
+        await world.harness.hub().create_hub()
+        assert await host.hub.get_instance("a") == new.state
+
+    async def test_several_hosts_may_create_at_once(self, world: World) -> None:
+        hubs = [world.harness.hub() for _ in range(5)]
+        await asyncio.gather(*(hub.create_hub() for hub in hubs))
+        host = await world.host()
+        assert len(await host.hub.acquire(range(PARTITIONS))) == PARTITIONS
+
+    async def test_a_hub_that_was_not_created_cannot_be_opened(self, world: World) -> None:
+        with pytest.raises(SchemaMismatch):
+            await world.harness.hub().open(record())
+
+    async def test_another_partition_count_is_refused(self, world: World) -> None:
+        await world.host()
+        hub = world.harness.hub(partition_count=7)
+        await hub.create_hub()
+        with pytest.raises(ConfigError) as caught:
+            await hub.open(record())
+        await hub.close()
+        assert "partitionCount" in caught.value.path
+        assert "7" in caught.value.problem
+        assert str(PARTITIONS) in caught.value.problem
+
+    async def test_a_refused_host_is_not_known_to_the_others(self, world: World) -> None:
+        host = await world.host()
+        hub = world.harness.hub(partition_count=7)
+        with pytest.raises(ConfigError):
+            await hub.open(record())
+        await hub.close()
+        assert [h.host_id for h in await host.hub.hosts()] == [host.host_id]
+
+    async def test_hubs_of_different_names_do_not_see_each_other(self, world: World) -> None:
+        one = await world.host("One", owns=range(PARTITIONS))
+        two = await world.host("Two", owns=range(PARTITIONS))
+        new = await one.create("a")
+        assert await two.hub.get_instance("a") is None
+        assert (await two.hub.query_instances(InstanceQuery())).items == []
+        assert [h.host_id for h in await two.hub.hosts()] == [two.host_id]
+        other = await two.create("a")
+        assert await one.receive_texts(1) == [new.start.id]
+        assert await two.receive_texts(1) == [other.start.id]
+
+    async def test_open_says_what_the_hub_is(self, world: World) -> None:
+        hub = world.harness.hub()
+        await hub.create_hub()
+        info = await hub.open(record())
+        await hub.close()
+        assert (info.name, info.partition_count) == ("TestHub", PARTITIONS)
+        assert info.location
+        has_transactions = Capability.TRANSACTIONS in info.capabilities
+        assert has_transactions is not world.harness.loses_turns
+
+    async def test_a_deleted_hub_is_gone(self, world: World) -> None:
+        host = await world.host()
+        await host.create("a")
+        await host.hub.close()
+        await world.harness.hub().delete_hub()
+        again = await world.host()
+        assert await again.hub.get_instance("a") is None
+
+    async def test_a_hub_that_was_never_there_can_be_deleted(self, world: World) -> None:
+        await world.harness.hub().delete_hub()
+
+    async def test_a_hub_in_use_is_not_deleted(self, world: World) -> None:
+        host = await world.host()
+        new = await host.create("a")
+        with pytest.raises(UserError):
+            await world.harness.hub().delete_hub()
+        assert await host.hub.get_instance("a") == new.state
+
+    async def test_closing_twice_is_allowed(self, world: World) -> None:
+        host = await world.host()
+        await host.hub.close()
+        await host.hub.close()
+
+    async def test_a_hub_that_was_never_opened_can_be_closed(self, world: World) -> None:
+        await world.harness.hub().close()
+
+    async def test_a_closed_hub_answers_that_it_is_unavailable(self, world: World) -> None:
+        """Clause 18."""
+        host = await world.owner()
+        await host.hub.close()
+        for call in (
+            host.hub.send([raised("a")]),
+            host.hub.get_instance("a"),
+            host.hub.acquire([0]),
+            host.hub.receive(),
+        ):
+            with pytest.raises(StorageUnavailable):
+                await call
+
+    async def test_closing_ends_a_wait_for_mail(self, world: World) -> None:
+        if world.harness.loses_turns:
+            return
+        host = await world.owner()
+        waiting = asyncio.ensure_future(host.hub.receive())
+        await asyncio.sleep(0)
+        await host.hub.close()
+        with pytest.raises(StorageUnavailable):
+            await waiting
+
+    async def test_writes_under_way_are_finished_when_the_hub_closes(self, world: World) -> None:
+        host = await world.host()
+        creating = asyncio.ensure_future(host.create("a"))
+        await asyncio.sleep(0)
+        await host.hub.close()
+        await asyncio.gather(creating, return_exceptions=True)
+        later = await world.host()
+        assert await later.hub.get_instance("a") is not None
+
+
+class HostCases:
+    """Clause 21."""
+
+    async def test_live_hosts_are_listed_with_their_functions(self, world: World) -> None:
+        first = await world.host(functions=["activity:say", "orchestrator:greet"])
+        second = await world.host()
+        for host in (first, second):
+            found = {h.host_id: h for h in await host.hub.hosts()}
+            assert set(found) == {first.host_id, second.host_id}
+            assert found[first.host_id].started_at == NOON
+            assert list(found[first.host_id].functions) == ["activity:say", "orchestrator:greet"]
+
+    async def test_a_closed_host_is_forgotten(self, world: World) -> None:
+        first, second = await world.host(), await world.host()
+        await first.hub.close()
+        assert [h.host_id for h in await second.hub.hosts()] == [second.host_id]
+
+    async def test_a_dead_host_is_not_listed(self, world: World) -> None:
+        first, second = await world.owner(), await world.host()
+        await first.die()
+        assert [h.host_id for h in await second.hub.hosts()] == [second.host_id]
+
+    async def test_a_dead_host_leaves_the_others_alone(self, world: World) -> None:
+        first, second = await world.owner(), await world.host()
+        third = await world.host()
+        await third.die()
+        await second.hub.acquire(range(PARTITIONS))
+        listed = {h.host_id for h in await first.hub.hosts()}
+        assert listed == {first.host_id, second.host_id}
+        assert list(await second.hub.acquire(range(PARTITIONS))) == []

@@ -1,0 +1,87 @@
+"""Every case of the contract, on every provider."""
+
+from conformance.client_cases import (
+    CreateCases,
+    PurgeCases,
+    QueryCases,
+    ReadCases,
+    SendCases,
+)
+from conformance.hub_cases import HostCases, HubCases
+from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
+from conformance.turn_cases import (
+    ActivityCases,
+    ChildCases,
+    CommitCases,
+    FenceCases,
+    RejectionCases,
+    TimerCases,
+)
+
+
+class TestCreate(CreateCases):
+    """Clause 1."""
+
+
+class TestSend(SendCases):
+    """Clause 3."""
+
+
+class TestPurge(PurgeCases):
+    """Clause 15."""
+
+
+class TestRead(ReadCases):
+    """Clauses 10 and 16."""
+
+
+class TestQuery(QueryCases):
+    """Clause 17."""
+
+
+class TestCommit(CommitCases):
+    """Clauses 4 and 9."""
+
+
+class TestChild(ChildCases):
+    """Clause 4."""
+
+
+class TestFence(FenceCases):
+    """Clauses 5 to 7."""
+
+
+class TestRejection(RejectionCases):
+    """Clause 8."""
+
+
+class TestTimer(TimerCases):
+    """Clause 13."""
+
+
+class TestActivity(ActivityCases):
+    """Clause 14."""
+
+
+class TestMail(MailCases):
+    """Clause 2."""
+
+
+class TestLease(LeaseCases):
+    """Clause 11."""
+
+
+class TestRecover(RecoverCases):
+    """Clauses 12 and 14."""
+
+
+class TestCancel(CancelCases):
+    """Clause 19."""
+
+
+class TestHub(HubCases):
+    """Clauses 18 and 20."""
+
+
+class TestHost(HostCases):
+    """Clause 21."""

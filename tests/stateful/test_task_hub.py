@@ -1,0 +1,404 @@
+"""Two hosts do anything to a task hub, in any order; a model of plain lists says what must be.
+
+The invariants are the clauses of the contract in `func_py.durable.storage.base`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+from support.durable_values import (
+    NOON,
+    activity,
+    at,
+    make_start,
+    make_turn,
+    raised,
+    scheduled,
+    task_key,
+    timer,
+)
+from support.sqlite_harness import SqliteHarness
+
+from func_py.durable.model import (
+    HistoryEvent,
+    InstanceState,
+    Message,
+    RuntimeStatus,
+    new_id,
+    partition_of,
+)
+from func_py.durable.storage.base import (
+    REUSE_ANY,
+    REUSE_FINISHED,
+    Committed,
+    HostRecord,
+    InstanceQuery,
+    Lease,
+    Lost,
+    LostReason,
+    TaskHub,
+    TaskKey,
+    Token,
+    Turn,
+)
+from func_py.errors import InstanceAlreadyExists, InstanceNotFinished, LeaseLost
+
+T = TypeVar("T")
+
+PARTITIONS = 2
+INSTANCES = ["a", "b", "c", "@e@1"]
+WRONG_LEASE = Lease(0, 10_000)
+
+ids = st.sampled_from(INSTANCES)
+hosts = st.sampled_from([0, 1])
+
+
+@dataclass
+class Instance:
+    """What the store must hold of one instance; `state` None when there is none."""
+
+    state: InstanceState | None = None
+    token: Token = None
+    old_token: Token = None
+    history: list[HistoryEvent] = field(default_factory=list)
+    mail: list[str] = field(default_factory=list)
+    """Ids of pending messages in stored order."""
+    calls: dict[TaskKey, int] = field(default_factory=dict)
+    """Activities that are stored, with their attempt."""
+    timers: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Host:
+    """One host: its view of the hub, its leases, the mail it got under them."""
+
+    hub: TaskHub
+    leases: dict[int, Lease] = field(default_factory=dict)
+    old_leases: list[Lease] = field(default_factory=list)
+    delivered: dict[str, list[str]] = field(default_factory=dict)
+
+
+class HubMachine(RuleBasedStateMachine):
+    """The real hub beside the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.directory = tempfile.TemporaryDirectory()
+        self.harness = SqliteHarness(Path(self.directory.name))
+        self.instances = {instance_id: Instance() for instance_id in INSTANCES}
+        self.hosts: list[Host] = []
+        self.next_task = 0
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something on the loop."""
+        return self.runner.run(asyncio.wait_for(work, 20))
+
+    @initialize()
+    def open(self) -> None:
+        """Two hosts, nothing owned."""
+        self.hosts = [self.run(self.opened()) for _ in range(2)]
+
+    async def opened(self) -> Host:
+        hub = self.harness.hub(partition_count=PARTITIONS)
+        await hub.create_hub()
+        await hub.open(HostRecord(host_id=new_id(), started_at=NOON))
+        return Host(hub)
+
+    # ---- client ----------------------------------------------------------------------------
+
+    @rule(who=hosts, instance_id=ids, any_state=st.booleans())
+    def create(self, who: int, instance_id: str, any_state: bool) -> None:
+        """Clause 1."""
+        if instance_id.startswith("@"):
+            return
+        known = self.instances[instance_id]
+        reusable = REUSE_ANY if any_state else REUSE_FINISHED
+        state, start = make_start(instance_id)
+        free = known.state is None or known.state.status in reusable
+        try:
+            self.run(self.hosts[who].hub.create_instance(state, start, reusable))
+        except InstanceAlreadyExists:
+            assert not free
+        else:
+            assert free
+            self.begin(instance_id, state, start)
+
+    def begin(self, instance_id: str, state: InstanceState, start: Message) -> None:
+        loaded = self.run(self.hosts[0].hub.load(instance_id))
+        assert loaded is not None
+        old = self.instances[instance_id]
+        self.instances[instance_id] = Instance(
+            state=state, token=loaded.token, old_token=old.token, mail=[start.id]
+        )
+
+    @rule(who=hosts, recipients=st.lists(ids, max_size=4), again=st.booleans())
+    def send(self, who: int, recipients: list[str], again: bool) -> None:
+        """Clause 3."""
+        messages = [raised(instance_id) for instance_id in recipients]
+        for instance_id in set(recipients) if again else ():
+            if self.instances[instance_id].mail:
+                repeated = self.instances[instance_id].mail[-1]
+                messages.append(raised(instance_id, id=repeated))
+        self.run(self.hosts[who].hub.send(messages))
+        for message in messages:
+            self.posted(message)
+
+    def posted(self, message: Message) -> None:
+        known = self.instances[message.instance_id]
+        exists = known.state is not None or message.instance_id.startswith("@")
+        if exists and message.id not in known.mail:
+            known.mail.append(message.id)
+
+    @rule(who=hosts, instance_id=ids)
+    def purge(self, who: int, instance_id: str) -> None:
+        """Clause 15."""
+        known = self.instances[instance_id]
+        try:
+            purged = self.run(self.hosts[who].hub.purge(instance_id))
+        except InstanceNotFinished:
+            assert known.state is not None
+            assert not known.state.status.is_terminal
+        else:
+            assert purged is (known.state is not None)
+            if purged:
+                assert known.state is not None
+                assert known.state.status.is_terminal
+                self.instances[instance_id] = Instance(old_token=known.token)
+
+    # ---- owner -----------------------------------------------------------------------------
+
+    @rule(who=hosts, partitions=st.sets(st.sampled_from(range(PARTITIONS)), min_size=1))
+    def acquire(self, who: int, partitions: set[int]) -> None:
+        """Clauses 11 and 12."""
+        host = self.hosts[who]
+        held = {p for other in self.hosts for p in other.leases}
+        leases = self.run(host.hub.acquire(partitions))
+        assert {lease.partition for lease in leases} == partitions - held
+        old_leases = [old for other in self.hosts for old in other.old_leases]
+        for lease in leases:
+            assert lease not in old_leases
+            self.recover(host, lease)
+
+    def recover(self, host: Host, lease: Lease) -> None:
+        found = self.run(host.hub.recover(lease, at(1000)))
+        mail: dict[str, list[str]] = {}
+        for message in (m.message for m in found.mail):
+            mail.setdefault(message.instance_id, []).append(message.id)
+        attempts = {task_key(task): task.attempt for task in found.activities}
+        timers = {(t.instance_id, t.task_id) for t in found.timers}
+        for instance_id, known in self.instances.items():
+            if partition_of(instance_id, PARTITIONS) == lease.partition:
+                assert mail.pop(instance_id, []) == known.mail
+                for key in known.calls:
+                    known.calls[key] += 1
+                    assert attempts.pop(key) == known.calls[key]
+                expected = {(instance_id, task_id) for task_id in known.timers}
+                assert {t for t in timers if t[0] == instance_id} == expected
+                host.delivered[instance_id] = list(known.mail)
+        assert (mail, attempts) == ({}, {})
+        host.leases[lease.partition] = lease
+
+    @rule(who=hosts)
+    def release(self, who: int) -> None:
+        """Clause 11."""
+        host = self.hosts[who]
+        self.run(host.hub.release([*host.leases.values(), *host.old_leases]))
+        self.forget_leases(host)
+
+    def forget_leases(self, host: Host) -> None:
+        host.old_leases += host.leases.values()
+        host.leases.clear()
+        host.delivered.clear()
+
+    @rule(who=hosts, dies=st.booleans())
+    def end(self, who: int, dies: bool) -> None:
+        """Clauses 9 and 21: a host is closed or killed, another one starts."""
+        host = self.hosts[who]
+        self.run(self.harness.die(host.hub) if dies else host.hub.close())
+        self.forget_leases(host)
+        self.hosts[who] = self.run(self.opened())
+        self.hosts[who].old_leases = host.old_leases
+        assert len(self.run(self.hosts[who].hub.hosts())) == 2
+
+    @rule(who=hosts, instance_id=ids)
+    def discard(self, who: int, instance_id: str) -> None:
+        """Clauses 2 and 14."""
+        host = self.hosts[who]
+        known = self.instances[instance_id]
+        lease = host.leases.get(partition_of(instance_id, PARTITIONS))
+        mail, calls = known.mail[:1], list(known.calls)[:1]
+        try:
+            self.run(host.hub.discard(lease or WRONG_LEASE, mail, calls))
+        except LeaseLost:
+            assert lease is None
+        else:
+            assert lease is not None
+            del known.mail[:1]
+            for key in calls:
+                del known.calls[key]
+
+    # ---- turns -----------------------------------------------------------------------------
+
+    @precondition(lambda self: any(host.leases for host in self.hosts))
+    @rule(who=hosts, data=st.data())
+    def commit(self, who: int, data: st.DataObject) -> None:
+        """Clauses 4 to 8: good and bad turns of several instances together."""
+        host = self.hosts[who]
+        chosen = data.draw(st.lists(ids, unique=True, min_size=1))
+        planned = [(i, *self.plan(host, i, data)) for i in chosen]
+        answers = self.run(host.hub.commit([turn for _, turn, _ in planned]))
+        assert len(answers) == len(planned)
+        for (instance_id, turn, expected), answer in zip(planned, answers, strict=True):
+            if expected is None:
+                assert isinstance(answer, Committed), answer
+                self.committed(instance_id, turn, answer.token)
+            else:
+                assert isinstance(answer, Lost)
+                assert answer.reason is expected
+        # After all of them: a turn may send to an instance that another one of them creates.
+        for (_, turn, _), answer in zip(planned, answers, strict=True):
+            for message in turn.messages if isinstance(answer, Committed) else ():
+                self.posted(message)
+
+    def plan(
+        self, host: Host, instance_id: str, data: st.DataObject
+    ) -> tuple[Turn, LostReason | None]:
+        """A turn, and why it must be lost."""
+        known = self.instances[instance_id]
+        lease = host.leases.get(partition_of(instance_id, PARTITIONS))
+        state = known.state or make_start(instance_id)[0]
+        flaw = data.draw(st.sampled_from([None, None, None, *LostReason]))
+        token = known.token
+        expected = flaw
+        if known.state is None and not instance_id.startswith("@"):
+            # Nobody runs an instance that is not there; a token of its past is stale.
+            token, expected = known.old_token, LostReason.STALE
+            if token is None:
+                lease = None
+        elif flaw is LostReason.STALE:
+            token = known.old_token
+            if token is None and known.state is None:
+                expected = None
+        old = [old for old in host.old_leases if old.partition == partition_of(instance_id, 2)]
+        if lease is None or flaw is LostReason.FENCED:
+            lease = old[-1] if old else WRONG_LEASE
+            expected = LostReason.FENCED
+        consumed = known.mail[: data.draw(st.integers(0, 3))]
+        if flaw is LostReason.MISSING:
+            consumed = [*consumed, "not stored"]
+        taken = list(known.calls)[: data.draw(st.integers(0, 1))]
+        status = data.draw(st.sampled_from([RuntimeStatus.RUNNING] * 3 + [RuntimeStatus.COMPLETED]))
+        tasks = range(self.next_task, self.next_task + data.draw(st.integers(0, 2)))
+        self.next_task += 2
+        turn = make_turn(
+            lease,
+            token,
+            state,
+            status=status,
+            events=scheduled(data.draw(st.integers(0, 2)), len(known.history)),
+            replaces_history=token is not None and data.draw(st.booleans()),
+            consumed=consumed,
+            taken=taken,
+            activities=[activity(state, task) for task in tasks],
+            timers=[]
+            if status.is_terminal
+            else [timer(state, task, at(task % 900)) for task in tasks],
+            ended_timers=list(known.timers)[:1],
+            messages=[raised(target) for target in data.draw(st.lists(ids, max_size=2))],
+            drop_activities=token is not None and data.draw(st.booleans()),
+            output="\ud800" if flaw is LostReason.REJECTED else None,
+        )
+        # The first thing wrong decides, in the order in which a hub finds out.
+        return turn, flaw if flaw is LostReason.REJECTED else expected
+
+    def committed(self, instance_id: str, turn: Turn, token: Token) -> None:
+        known = self.instances[instance_id]
+        known.state = turn.state
+        known.old_token, known.token = known.token, token
+        known.history = [*([] if turn.replaces_history else known.history), *turn.events]
+        known.mail = [message for message in known.mail if message not in turn.consumed]
+        calls = {} if turn.drop_activities else known.calls
+        known.calls = {key: n for key, n in calls.items() if key not in turn.taken}
+        known.calls |= {task_key(task): 1 for task in turn.activities}
+        if turn.replaces_history or turn.state.status.is_terminal:
+            known.timers = set()
+        known.timers -= set(turn.ended_timers)
+        known.timers |= {t.task_id for t in turn.timers}
+
+    # ---- what always holds -----------------------------------------------------------------
+
+    @invariant()
+    def reads_see_the_store(self) -> None:
+        """Clauses 10, 16 and 17, from every host."""
+        for host in self.hosts:
+            for instance_id, known in self.instances.items():
+                loaded = self.run(host.hub.load(instance_id))
+                if known.state is None:
+                    assert loaded is None
+                else:
+                    assert loaded is not None
+                    assert loaded.state == known.state
+                    assert loaded.history == known.history
+                    assert loaded.token == known.token
+            listed = self.run(host.hub.query_instances(InstanceQuery())).items
+            expected = [
+                i for i, known in self.instances.items() if known.state and not i.startswith("@")
+            ]
+            assert [state.instance_id for state in listed] == expected
+
+    @invariant()
+    def owners_have_their_mail(self) -> None:
+        """Clause 2: all of it, once, in the order it was stored."""
+        for host in self.hosts:
+            self.run(self.drain(host))
+
+    async def drain(self, host: Host) -> None:
+        owned = {
+            i: known
+            for i, known in self.instances.items()
+            if partition_of(i, PARTITIONS) in host.leases
+        }
+        while any(set(k.mail) - set(host.delivered[i]) for i, k in owned.items()):
+            for mail in await host.hub.receive():
+                lease = host.leases.get(mail.partition)
+                if lease is not None and lease.epoch == mail.epoch:
+                    delivered = host.delivered[mail.message.instance_id]
+                    assert mail.message.id not in delivered
+                    delivered.append(mail.message.id)
+        for instance_id, known in owned.items():
+            pending = set(known.mail)
+            order = [m for m in host.delivered[instance_id] if m in pending]
+            assert order == known.mail
+
+    def teardown(self) -> None:
+        """Close everything."""
+        for host in self.hosts:
+            self.run(host.hub.close())
+        self.runner.close()
+        self.directory.cleanup()
+
+
+HubMachine.TestCase.settings = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
+TestHub = HubMachine.TestCase
