@@ -8,6 +8,9 @@ import msgspec
 
 from func_py.durable.model import FailureDetails
 
+HTTP_ACTIVITY_NAME = "BuiltIn::HttpActivity"
+"""Name under which history records a durable HTTP call (a TaskScheduled, as on the wire)."""
+
 
 class ScheduleActivity(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Call an activity. `input` is JSON text. Also each further attempt of a call with retry."""
@@ -31,7 +34,10 @@ class CancelTimer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class StartChild(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Start a sub-orchestration. `instance_id` None: the engine derives one."""
+    """Start a sub-orchestration. `instance_id` None: the engine derives one.
+
+    `input` is the code's JSON text; `inputs.encode_start_input` gives its stored form.
+    """
 
     task_id: int
     name: str
@@ -80,20 +86,18 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class ContinueAsNew(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Start over with `input` (JSON text) and an empty history."""
+    """Start over with an empty history.
+
+    `input` is the code's JSON text; `inputs.encode_start_input` gives its stored form.
+    """
 
     input: str | None
 
 
-Decision = (
-    ScheduleActivity
-    | CreateTimer
-    | CancelTimer
-    | StartChild
-    | CallEntity
-    | SignalEntity
-    | CallHttp
-    | Complete
-    | Fail
-    | ContinueAsNew
-)
+Request = ScheduleActivity | CreateTimer | StartChild | CallEntity | SignalEntity | CallHttp
+"""What takes a task id and leaves an event in history."""
+
+Outcome = Complete | Fail | ContinueAsNew
+"""How the code ended."""
+
+Decision = Request | CancelTimer | Outcome
