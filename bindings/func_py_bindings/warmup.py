@@ -1,0 +1,28 @@
+"""The warmup trigger: a function that runs once in a process, before the first work comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import azure.functions as func
+from azure.functions.meta import Datum
+
+from func_py_bindings.contract import BindingType, FunctionSpec
+from func_py_bindings.converters import decoder
+
+TYPE = "warmupTrigger"
+
+
+def warmup_argument(spec: FunctionSpec) -> Callable[[None], object]:
+    """What makes the argument of a warmup function."""
+    decode = decoder(spec, spec.trigger, TYPE)
+    return lambda nothing: decode(Datum("{}", "json"), {})
+
+
+def _accepts(annotation: object) -> bool:
+    return annotation in (str, bytes) or (
+        isinstance(annotation, type) and issubclass(annotation, func.WarmUpContext)
+    )
+
+
+TYPES = (BindingType(TYPE, directions=frozenset({"in"}), is_trigger=True, accepts=_accepts),)

@@ -1,0 +1,333 @@
+"""Calls user functions: arguments, context, log lines, and the failure as a value.
+
+Coroutine functions run on the loop, plain ones in a thread pool. What values mean on the wire is
+the caller's business: it gives `decode` and `finish`, which run inside the invocation, so that an
+input nobody can read or a result nobody can send is a logged failure of that function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Generic, Protocol, TypeVar
+
+from func_py.config.timespan import format_timespan
+from func_py.errors import BindingError, FunctionTimeout
+from func_py.invocation.context import (
+    IdSource,
+    InvocationContext,
+    InvocationRetry,
+    OutValue,
+    current_invocation,
+)
+from func_py.invocation.threads import FunctionThreads
+from func_py.logs import user_traceback
+from func_py_bindings.contract import (
+    RETURN,
+    FunctionSpec,
+    InputSource,
+    Invocation,
+    is_coroutine_callable,
+)
+from func_py_bindings.durable_client import without_middleware
+
+V = TypeVar("V")
+T = TypeVar("T")
+
+Finish = Callable[[object, Mapping[str, object]], T]
+"""Turns the returned value and the values of named outputs into the caller's result."""
+
+Around = Callable[[FunctionSpec, Callable[..., Any]], Callable[..., Any]]
+"""Makes, of a function's code, code that does something before and after it; async where it is."""
+
+_NO_OUTPUTS: Mapping[str, object] = MappingProxyType({})
+
+
+class InvocationLog(Protocol):
+    """Where the host's lines about invocations go."""
+
+    def info(self, function: str, text: str) -> None: ...
+
+    def error(self, function: str, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An invocation that failed: what user code raised, and the id it is logged under."""
+
+    error: BaseException
+    invocation_id: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedFunction(Generic[V, T]):
+    """A function with everything about calling it decided. Made by `Invoker.prepare`."""
+
+    spec: FunctionSpec
+    decode: Callable[[V], object]
+    finish: Finish[T]
+    call: Callable[..., Any]
+    is_async: bool
+    trigger_name: str
+    takes_context: bool
+    inputs: tuple[tuple[str, Callable[[Invocation], object]], ...]
+    out_names: tuple[str, ...]
+
+
+class Invoker:
+    """Makes invocations and knows which are running.
+
+    Args:
+        log: Receives the Executing and Executed lines.
+        inputs: Sources of input bindings by lower-case type.
+        thread_count: Threads for plain functions; None for the standard library's default.
+        timeout: host.json's `functionTimeout`; None for no limit.
+        around: Each wraps the code of a function when that is prepared: tracing, extensions.
+    """
+
+    def __init__(
+        self,
+        log: InvocationLog,
+        *,
+        inputs: Mapping[str, InputSource] | None = None,
+        thread_count: int | None = None,
+        timeout: timedelta | None = None,
+        around: Sequence[Around] = (),
+    ) -> None:
+        self._log = log
+        self._timeout = timeout
+        self._around = tuple(around)
+        self._inputs = dict(inputs or {})
+        self._threads = FunctionThreads(thread_count)
+        self._ids = IdSource()
+        self._thread_local = threading.local()
+        self._running: dict[str, InvocationContext] = {}
+
+    @property
+    def running(self) -> int:
+        """Invocations that have not ended."""
+        return len(self._running)
+
+    def add_inputs(self, inputs: Mapping[str, InputSource]) -> None:
+        """Add sources of input bindings, by lower-case type, before functions are prepared."""
+        self._inputs.update(inputs)
+
+    def prepare(
+        self, spec: FunctionSpec, decode: Callable[[V], object], finish: Finish[T]
+    ) -> PreparedFunction[V, T]:
+        """Decide once how a function is called.
+
+        Args:
+            spec: The function.
+            decode: Makes the trigger's argument from what `call` is given.
+            finish: Makes the result of `call`. What either raises is a failure of the function.
+
+        Raises:
+            BindingError: An input binding has no source here, or refuses the function.
+        """
+        call = without_middleware(spec.function)
+        for wrap in self._around:
+            call = wrap(spec, call)
+        inputs = []
+        for binding in spec.bindings:
+            if binding.name == spec.trigger.name or binding.direction != "in":
+                continue
+            source = self._inputs.get(binding.type.lower())
+            if source is None:
+                raise BindingError(
+                    spec.name, binding.name, f"this host gives no '{binding.type}' input."
+                )
+            try:
+                inputs.append((binding.name, source.source(spec, binding)))
+            except ValueError as exc:
+                raise BindingError(spec.name, binding.name, str(exc)) from exc
+        bound = {binding.name for binding in spec.bindings}
+        return PreparedFunction(
+            spec=spec,
+            decode=decode,
+            finish=finish,
+            call=call,
+            is_async=is_coroutine_callable(call),
+            trigger_name=spec.trigger.name,
+            takes_context="context" in spec.parameters and "context" not in bound,
+            inputs=tuple(inputs),
+            out_names=tuple(
+                b.name for b in spec.bindings if b.direction == "out" and b.name != RETURN
+            ),
+        )
+
+    async def call(
+        self,
+        function: PreparedFunction[V, T],
+        value: V,
+        *,
+        reason: str,
+        trace_parent: str = "",
+        trace_state: str = "",
+        retry: InvocationRetry | None = None,
+    ) -> T | Failure:
+        """Invoke a function.
+
+        Args:
+            function: What `prepare` made.
+            value: What its `decode` takes.
+            reason: Why the function runs, for the log.
+            trace_parent: W3C trace context of the caller, if any.
+            trace_state: The rest of it.
+            retry: Which attempt this is; None for the only one.
+
+        Returns:
+            What `finish` made, or the failure, which has been logged.
+
+        Raises:
+            CancelledError: This call was cancelled. A plain function runs on in its thread.
+        """
+        name = function.spec.name
+        invocation_id = self._ids.guid()
+        context = InvocationContext(
+            invocation_id,
+            function.spec,
+            self._thread_local,
+            self._ids,
+            trace_parent,
+            trace_state,
+            retry,
+        )
+        self._log.info(
+            name, f"Executing 'Functions.{name}' (Reason='{reason}', Id={invocation_id})"
+        )
+        self._running[invocation_id] = context
+        token = current_invocation.set(context)
+        started = time.perf_counter()
+        try:
+            arguments: dict[str, Any] = {function.trigger_name: function.decode(value)}
+            if function.takes_context:
+                arguments["context"] = context
+            for input_name, source in function.inputs:
+                arguments[input_name] = source(context)
+            for out in function.out_names:
+                arguments[out] = OutValue()
+            if self._timeout is not None:
+                returned = await self._run_in_time(
+                    self._timeout, function, arguments, invocation_id
+                )
+            elif function.is_async:
+                returned = await function.call(**arguments)
+            else:
+                returned = await self._run(function, arguments, invocation_id)
+            outputs = _NO_OUTPUTS
+            if function.out_names:
+                outputs = {out: arguments[out].get() for out in function.out_names}
+            result = function.finish(returned, outputs)
+        except asyncio.CancelledError as exc:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                self._failed(name, invocation_id, started, "Cancelled: the host gave it up.")
+                raise
+            # Nobody cancelled the invocation: user code awaited something cancelled.
+            self._failed(name, invocation_id, started, user_traceback(exc))
+            return Failure(exc, invocation_id)
+        except (Exception, SystemExit) as exc:  # noqa: BLE001  # The edge to user code.
+            self._failed(name, invocation_id, started, user_traceback(exc))
+            return Failure(exc, invocation_id)
+        finally:
+            current_invocation.reset(token)
+            del self._running[invocation_id]
+        elapsed = int((time.perf_counter() - started) * 1000)
+        self._log.info(
+            name,
+            f"Executed 'Functions.{name}' (Succeeded, Id={invocation_id}, Duration={elapsed}ms)",
+        )
+        return result
+
+    def current(self) -> InvocationContext | None:
+        """The invocation that the calling code belongs to.
+
+        A thread that user code started belongs to the invocation whose id it has set in
+        `context.thread_local_storage`.
+        """
+        context = current_invocation.get()
+        if context is None:
+            context = self._running.get(getattr(self._thread_local, "invocation_id", ""))
+        return context
+
+    def close(self) -> None:
+        """Start no plain function any more. Threads that run user code are not waited for."""
+        self._threads.close()
+
+    async def _run(
+        self, function: PreparedFunction[V, T], arguments: dict[str, Any], invocation_id: str
+    ) -> object:
+        if function.is_async:
+            return await function.call(**arguments)
+        return await self._threads.run(
+            contextvars.copy_context().run,
+            self._call_in_thread,
+            function.call,
+            arguments,
+            invocation_id,
+        )
+
+    async def _run_in_time(
+        self,
+        limit: timedelta,
+        function: PreparedFunction[V, T],
+        arguments: dict[str, Any],
+        invocation_id: str,
+    ) -> object:
+        """Run the code, cancelled at its time limit.
+
+        Raises:
+            FunctionTimeout: It was; also when the code went on and returned all the same.
+        """
+        name = function.spec.name
+        shown = format_timespan(limit)
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            self._log.error(
+                name,
+                f"Timeout value of {shown} exceeded by function 'Functions.{name}' "
+                f"(Id: '{invocation_id}'). Initiating cancellation.",
+            )
+
+        deadline = loop.time() + limit.total_seconds()
+        alarm = loop.call_at(deadline, tell)
+        scope = asyncio.timeout_at(deadline)
+        returned: object = None
+        try:
+            async with scope:
+                returned = await self._run(function, arguments, invocation_id)
+        except TimeoutError as exc:
+            if not scope.expired():
+                raise
+            raise FunctionTimeout(name, shown, runs_on=not function.is_async) from exc
+        finally:
+            alarm.cancel()
+        if scope.expired():
+            raise FunctionTimeout(name, shown, runs_on=False)
+        return returned
+
+    def _call_in_thread(
+        self, call: Callable[..., Any], arguments: dict[str, object], invocation_id: str
+    ) -> object:
+        self._thread_local.invocation_id = invocation_id
+        try:
+            return call(**arguments)
+        finally:
+            del self._thread_local.invocation_id
+
+    def _failed(self, name: str, invocation_id: str, started: float, text: str) -> None:
+        line = _executed(name, "Failed", invocation_id, started)
+        self._log.error(name, f"{line}\n{text}")
+
+
+def _executed(name: str, outcome: str, invocation_id: str, started: float) -> str:
+    elapsed = int((time.perf_counter() - started) * 1000)
+    return f"Executed 'Functions.{name}' ({outcome}, Id={invocation_id}, Duration={elapsed}ms)"
