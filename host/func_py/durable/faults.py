@@ -1,7 +1,9 @@
 """Named crash points: places where a death matters, for the tests that cause one there.
 
-`reach(name)` costs one attribute check in production. A test process sets FUNC_PY_CRASH_AT to
-`name` or `name:n` (the n-th time it is reached) and is killed there with SIGKILL.
+`reach(name)` costs one attribute check in production. An app process that starts with
+FUNC_PY_CRASH_AT set to `name` or `name:n` (the n-th time it is reached) is killed there with
+SIGKILL; so is one in which a test calls `arm`. A process started in its place counts anew in the
+first case and knows nothing in the second.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ POINTS: dict[str, str] = {
     "client.after_send": "an event is stored, its caller has not been answered",
     "turn.before_code": "messages were taken into a turn, user code has not run",
     "turn.after_code": "user code ran, nothing of its decisions is stored",
-    "turn.after_commit": "the turn is durable, no activity has started and no message was delivered",
+    "turn.after_commit": "the turn is durable, no activity started, no message was delivered",
     "activity.before_run": "an activity is about to run",
     "activity.after_run": "an activity ran, its result is nowhere but in memory",
     "timer.fired": "a timer was due, the turn it causes has not run",

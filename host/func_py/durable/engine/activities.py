@@ -14,7 +14,7 @@ from func_py.durable.engine.poison import Poison
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, FailureDetails
 from func_py.durable.storage.base import TaskKey
-from func_py.errors import FunctionNotRegistered
+from func_py.errors import FunctionNotRegistered, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.activities")
 
@@ -157,7 +157,11 @@ class ActivityPool:
 
     async def _unknown(self, task: ActivityTask, error: FunctionNotRegistered) -> None:
         """Fail the call, unless another live host of the hub has the function."""
-        if await self._elsewhere(task.name):
+        try:
+            wait = await self._elsewhere(task.name)
+        except StorageUnavailable:
+            wait = True
+        if wait:
             key = task_key(task)
             self._waiting[key] = self._clock.call_at(
                 self._clock.now() + _RECHECK, lambda: self._again(task)

@@ -12,6 +12,7 @@ from func_py.clock import Clock, Timer
 from func_py.durable.engine.activities import ActivityPool
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
 from func_py.durable.engine.options import EngineOptions
+from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.partition import Partition
 from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.poison import Poison
@@ -20,7 +21,7 @@ from func_py.durable.engine.slot import Slot
 from func_py.durable.engine.verifier import Verifier
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, partition_of
-from func_py.durable.storage.base import HubInfo, TaskHub
+from func_py.durable.storage.base import HubInfo, Lease, TaskHub
 from func_py.errors import LeaseLost, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
@@ -51,6 +52,10 @@ class Engine:
         self._options = options
         self._host_id = host_id
         self._partitions: dict[int, Partition] = {}
+        self._dropped: list[Lease] = []
+        """Leases to be given back before the partitions can be had again."""
+        self._acquiring = asyncio.Lock()
+        self._outage = Outage()
         self._tasks: set[asyncio.Task[None]] = set()
         self._upkeep_alarm: Timer | None = None
         self._stopping = False
@@ -73,6 +78,7 @@ class Engine:
             pool=self._pool,
             poison=self._poison,
             sessions=self._sessions,
+            outage=self._outage,
             elsewhere=self._elsewhere,
             lost=self._lost,
             finished=self._verifier.offer if self._verifier is not None else lambda _: None,
@@ -115,25 +121,38 @@ class Engine:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._hub.release([partition.lease for partition in partitions])
+        try:
+            await self._hub.release([partition.lease for partition in partitions])
+        except StorageUnavailable as error:
+            # They are free for others as soon as this host is gone.
+            self._outage.began("ownership", error)
 
     # ---- partitions ------------------------------------------------------------------------
 
     async def _acquire(self) -> None:
-        missing = [p for p in range(self._info.partition_count) if p not in self._partitions]
-        if not missing:
-            return
-        leases = await self._hub.acquire(missing)
-        reach("host.acquired")
-        if leases:
-            await self._poison.examine([host.host_id for host in await self._hub.hosts()])
-        for lease in leases:
-            # Listed before it is recovered: mail that comes meanwhile must find it.
-            partition = self._partitions[lease.partition] = Partition(lease, self._parts)
-            try:
-                await partition.recover()
-            except LeaseLost as error:
-                self._lost(partition, str(error))
+        """Give back what was dropped, take what is free, recover what was taken.
+
+        Where the store stops answering on the way, the next call goes on.
+        """
+        async with self._acquiring:
+            if self._dropped:
+                dropped = list(self._dropped)
+                await self._hub.release(dropped)
+                del self._dropped[: len(dropped)]
+            missing = [p for p in range(self._info.partition_count) if p not in self._partitions]
+            if missing:
+                for lease in await self._hub.acquire(missing):
+                    # Listed before it is recovered: mail that comes meanwhile must find it.
+                    self._partitions[lease.partition] = Partition(lease, self._parts)
+                reach("host.acquired")
+            new = [p for p in self._partitions.values() if not p.is_recovered]
+            if new:
+                await self._poison.examine([host.host_id for host in await self._hub.hosts()])
+            for partition in new:
+                try:
+                    await partition.recover()
+                except LeaseLost as error:
+                    self._lost(partition, str(error))
 
     def _lost(self, partition: Partition, why: str) -> None:
         """Drop the partition's memory and try for it again."""
@@ -148,8 +167,11 @@ class Engine:
 
     async def _regain(self, partition: Partition) -> None:
         await partition.wait_idle()
-        await self._hub.release([partition.lease])
-        await self._acquire()
+        self._dropped.append(partition.lease)
+        try:
+            await self._acquire()
+        except StorageUnavailable as error:
+            self._outage.began("ownership", error)  # the upkeep tries again
 
     def _arm_upkeep(self) -> None:
         if not self._stopping:
@@ -158,29 +180,31 @@ class Engine:
 
     async def _upkeep(self) -> None:
         """Now and then: look for free partitions, load the next timers, drop idle sessions."""
+        failures = self._outage.failures
         try:
             self._sessions.evict_idle(self._clock.now())
             await self._acquire()
             for partition in list(self._partitions.values()):
                 await partition.extend_horizon()
-        except LeaseLost as error:
-            log.info("%s", error)
+            self._outage.ended("ownership", failures)
         except StorageUnavailable as error:
-            log.warning("The task hub does not answer: %s", error)
+            self._outage.began("ownership", error)
         finally:
             self._arm_upkeep()
 
     async def _receive(self) -> None:
         pause = 0.1
         while True:
+            failures = self._outage.failures
             try:
                 mails = await self._hub.receive()
             except StorageUnavailable as error:
-                log.warning("Mail cannot be read, trying again: %s", error)
+                self._outage.began("mail", error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 30.0)
                 continue
             pause = 0.1
+            self._outage.ended("mail", failures)
             for mail in mails:
                 partition = self._partitions.get(mail.partition)
                 if partition is not None:

@@ -11,12 +11,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Sequence
-from datetime import timedelta
 from typing import NamedTuple
 
-from func_py.clock import Timer
 from func_py.durable.engine.activities import task_key
 from func_py.durable.engine.loader import Loader
+from func_py.durable.engine.outage import Retries
 from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.slot import Item, Slot
 from func_py.durable.engine.timers import TimerHeap
@@ -54,8 +53,6 @@ from func_py.errors import FuncPyError, LeaseLost, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
 
-_FIRST_RETRY = timedelta(milliseconds=100)
-_MAX_RETRY = timedelta(seconds=30)
 _SLOW_TURN_S = 1.0
 
 
@@ -77,14 +74,18 @@ class Partition:
         self._ready: deque[Slot] = deque()
         self._pumping = False
         self._closed = False
-        self._outage = 0
+        self._retries = Retries(parts.clock, self._enqueue)
         self._loader = Loader(parts.hub, parts.functions, parts.poison, parts.options.replay_slice)
         self._timers = TimerHeap(parts.clock, self._fire)
         self._horizon = parts.clock.now()
         self._early: list[Mail] | None = []
         """Mail that came before what was stored is recovered: it is newer than that."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._alarms: set[Timer] = set()
+
+    @property
+    def is_recovered(self) -> bool:
+        """Is everything here that was stored when the lease began?"""
+        return self._early is None
 
     # ---- deliveries ------------------------------------------------------------------------
 
@@ -92,6 +93,8 @@ class Partition:
         """Take over what the store holds for this partition; raises LeaseLost."""
         until = self._parts.clock.now() + self._parts.options.timer_horizon
         found: Recovered = await self._parts.hub.recover(self.lease, until)
+        if self._closed:
+            return
         self._horizon = until
         early, self._early = self._early, None
         for mail in (*found.mail, *(early or ())):
@@ -102,9 +105,18 @@ class Partition:
     async def extend_horizon(self) -> None:
         """Load the timers of the next minutes; called well before the last horizon is reached."""
         until = self._parts.clock.now() + self._parts.options.timer_horizon
-        after, self._horizon = self._horizon, until
-        if until > after:
-            self._timers.add(await self._parts.hub.timers(self.lease, after, until))
+        after = self._horizon
+        if until <= after:
+            return
+        # Before the answer: turns that are committed meanwhile add their own.
+        self._horizon = until
+        try:
+            timers = await self._parts.hub.timers(self.lease, after, until)
+        except StorageUnavailable:
+            self._horizon = after
+            raise
+        if not self._closed:
+            self._timers.add(timers)
 
     def deliver(self, mail: Mail) -> None:
         """Put a message into its instance's inbox; stale mail and second deliveries are dropped."""
@@ -118,17 +130,22 @@ class Partition:
         slot = self._slots.get(message.instance_id)
         if slot is not None and message.id in slot.seen:
             return
-        if isinstance(event, ExecutionStarted) and slot is not None:
-            known = slot.state.execution_id if slot.state is not None else ""
-            if known != event.execution_id:
-                # Another execution replaced the one we hold: nothing of that is valid any more.
-                self._detach(slot)
-                slot = None
         if slot is None:
             slot = self._slots[message.instance_id] = Slot(message.instance_id)
             if mail.token is not None and isinstance(event, ExecutionStarted):
                 slot.state = pending_state(message.instance_id, event)
                 slot.token = mail.token
+        elif isinstance(event, ExecutionStarted) and (
+            slot.state is None or slot.state.execution_id != event.execution_id
+        ):
+            # Either it replaced what we hold, or it is an old start that came again: the store
+            # knows. Also a load that is under way may have read what was there before.
+            self._parts.sessions.dropped(slot)
+            slot.forget()
+            slot.parked = False
+            slot.failures = 0
+        if isinstance(event, ExecutionTerminated):
+            slot.parked = False  # it asks for little: no history, no code
         slot.seen.add(message.id)
         slot.inbox.append(Item(event, message.execution_id, message_id=message.id))
         self._enqueue(slot)
@@ -224,7 +241,6 @@ class Partition:
                 orchestrator.function, slot.instance_id, input_type=orchestrator.input_type
             )
         reach("turn.before_code")
-        slot.inbox = []
         loop = asyncio.get_running_loop()
         began = loop.time()
         poison.begin_turn(slot.instance_id, state.execution_id)
@@ -232,6 +248,7 @@ class Partition:
             turn = execution_turn(self.lease, slot, state, items, time)
         finally:
             poison.end_turn()
+        slot.inbox = []
         took = loop.time() - began
         if took > _SLOW_TURN_S:
             log.warning(
@@ -299,10 +316,13 @@ class Partition:
         self._spawn(self._wait_or_fail(slot, state))
 
     async def _wait_or_fail(self, slot: Slot, state: InstanceState) -> None:
+        generation = slot.generation
         error = self._parts.functions.missing("orchestrator", state.name)
         elsewhere = await self._parts.elsewhere("orchestrator", state.name)
         slot.busy = False
-        if elsewhere:
+        if slot.generation != generation:
+            self._enqueue(slot)
+        elif elsewhere:
             # It stays with this partition; the host that gets it next may have the function.
             log.warning("Instance '%s' waits for another host: %s", slot.instance_id, error)
             slot.parked = True
@@ -322,12 +342,24 @@ class Partition:
             there = await self._loader.load(slot, history=history)
         except StorageUnavailable as error:
             slot.busy = False
-            self._later(slot, error)
+            self._later([slot], error)
             return
-        if self._closed or slot.generation != generation:
+        except Exception as error:  # noqa: BLE001 - one edge: a damaged record harms no other
+            slot.busy = False
+            slot.forget()
+            self._quarantine(slot, error)
+            return
+        if self._closed or self._slots.get(slot.instance_id) is not slot:
             return
         slot.busy = False
-        if not there:
+        unanswered, slot.unanswered = slot.unanswered, None
+        if slot.generation != generation:
+            slot.forget()
+            self._enqueue(slot)
+        elif there and unanswered is not None and unanswered.token != slot.token:
+            # The commit had happened: what it handed out is stored, and nowhere in memory.
+            self._parts.lost(self, "a commit that was not answered had happened")
+        elif not there:
             # Purged, replaced, or never there; what a replacement brings comes with its start mail.
             self._discard(slot.inbox)
             self._detach(slot)
@@ -339,17 +371,23 @@ class Partition:
     # ---- committing ------------------------------------------------------------------------
 
     async def _commit(self, batch: Sequence[Running]) -> None:
+        failures = self._parts.outage.failures
         try:
             outcomes = await self._parts.hub.commit([running.turn for running in batch])
         except StorageUnavailable as error:
             for running in batch:
                 self._undo(running)
-                self._later(running.slot, error)
+                running.slot.unanswered = running.turn
+            self._later([running.slot for running in batch], error)
             return
-        if self._outage:
-            log.warning("The task hub answers again.")
-            self._outage = 0
+        except BaseException:
+            for running in batch:
+                self._undo(running)
+            raise
+        self._parts.outage.ended("turns", failures)
+        self._retries.answered()
         reach("turn.after_commit")
+        why = ""
         for running, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Committed):
                 self._settle(running, outcome)
@@ -359,12 +397,14 @@ class Partition:
                 continue
             match outcome.reason:
                 case LostReason.FENCED | LostReason.MISSING:
-                    self._parts.lost(self, f"{outcome.reason.name.lower()} {outcome.detail}")
-                    return
+                    why = f"{outcome.reason.name.lower()}: {outcome.detail}"
                 case LostReason.STALE:
                     self._enqueue(running.slot)
                 case LostReason.REJECTED:
                     self._refused(running.slot, outcome.detail)
+        # At last, because it closes this partition: every turn of the batch has been accounted for.
+        if why:
+            self._parts.lost(self, why)
 
     def _settle(self, running: Running, outcome: Committed) -> None:
         """The turn is durable: let its effects happen."""
@@ -410,7 +450,7 @@ class Partition:
         slot.busy = False
         self._parts.sessions.dropped(slot)
         slot.forget()
-        if self._closed:
+        if self._closed or self._slots.get(slot.instance_id) is not slot:
             self._parts.pool.release(i.task for i in items if i.task is not None)
         else:
             slot.inbox[:0] = items
@@ -430,27 +470,23 @@ class Partition:
         self._spawn(self._fail_refused(slot, detail))
 
     async def _fail_refused(self, slot: Slot, detail: str) -> None:
+        generation = slot.generation
         loaded = await self._parts.hub.load(slot.instance_id, history=False)
         slot.busy = False
         if loaded is None or self._closed:
+            return
+        if slot.generation != generation:
+            self._enqueue(slot)
             return
         slot.state, slot.token = loaded.state, loaded.token
         slot.problem = FuncPyError(f"the task hub refused the result of a turn: {detail}")
         self._enqueue(slot)
 
-    def _later(self, slot: Slot, error: Exception) -> None:
-        """The store is away: one line per outage, then try again with growing pauses."""
-        if not self._outage:
-            log.warning("The task hub does not answer; turns are repeated when it does. %s", error)
-        self._outage += 1
-        pause = min(_FIRST_RETRY * 2 ** min(self._outage, 10), _MAX_RETRY)
-
-        def retry() -> None:
-            self._alarms.discard(alarm)
-            self._enqueue(slot)
-
-        alarm = self._parts.clock.call_at(self._parts.clock.now() + pause, retry)
-        self._alarms.add(alarm)
+    def _later(self, slots: Sequence[Slot], error: Exception) -> None:
+        """The store is away: try these again after a pause."""
+        if not self._closed:
+            self._parts.outage.began("turns", error)
+            self._retries.add(slots)
 
     def _discard(self, items: Sequence[Item]) -> None:
         messages = [item.message_id for item in items if item.message_id]
@@ -506,8 +542,7 @@ class Partition:
         """Run nothing more. Commits under way go on, but have no effects here."""
         self._closed = True
         self._timers.close()
-        for alarm in self._alarms:
-            alarm.cancel()
+        self._retries.close()
         for slot in list(self._slots.values()):
             self._detach(slot)
         self._ready.clear()

@@ -10,6 +10,7 @@ from func_py.clock import Clock
 from func_py.durable.engine.activities import ActivityPool
 from func_py.durable.engine.functions import FunctionTable
 from func_py.durable.engine.options import EngineOptions
+from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
 from func_py.durable.model import InstanceState
@@ -30,6 +31,7 @@ class Parts:
     pool: ActivityPool
     poison: Poison
     sessions: SessionCache
+    outage: Outage
     elsewhere: Callable[[str, str], Awaitable[bool]]
     """(kind, name): does another live host of the hub have this function?"""
     lost: Callable[[Partition, str], None]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from func_py.durable.model import HistoryEvent, InstanceState
 from func_py.durable.replay.decisions import Decision
 from func_py.durable.replay.session import Session
-from func_py.durable.storage.base import TaskKey, Token
+from func_py.durable.storage.base import TaskKey, Token, Turn
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -62,6 +62,7 @@ class Slot:
         "session",
         "state",
         "token",
+        "unanswered",
     )
 
     def __init__(self, instance_id: str) -> None:
@@ -81,6 +82,8 @@ class Slot:
         self.parked = False
         """Nothing could be stored for it, not even its failure; it waits for the next owner."""
         self.failures = 0
+        self.unanswered: Turn | None = None
+        """A turn of which the store did not say whether it was committed."""
         self.generation = 0
         """Counts what invalidates work under way on this slot (replaced, dropped)."""
         self.last_time = EPOCH

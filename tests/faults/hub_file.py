@@ -1,0 +1,51 @@
+"""The task hub's file as it lies on the disk, read past the host."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from func_py.durable.model import HistoryEvent
+from func_py.durable.model.events import decode_events
+
+
+class HubFile:
+    """Reads; the host may be at work meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        with closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def statuses(self) -> dict[str, str]:
+        """Runtime status by instance id."""
+        return dict(self.rows("select instance_id, status from instances"))
+
+    def history(self, instance_id: str) -> Sequence[HistoryEvent]:
+        """The stored events of an instance."""
+        sql = "select body from history where instance_id = ? order by first_event"
+        return [e for (body,) in self.rows(sql, instance_id) for e in decode_events(body)]
+
+    def count(self, table: str, instance_id: str) -> int:
+        """How many rows of a table belong to the instance."""
+        [(count,)] = self.rows(f"select count(*) from {table} where instance_id = ?", instance_id)
+        return int(count)
+
+    def has_work_left(self) -> bool:
+        """Is there a message, a timer or an activity?"""
+        tables = ("messages", "timers", "activities")
+        return any(self.rows(f"select 1 from {table} limit 1") for table in tables)
+
+    def owners(self) -> set[str | None]:
+        """Who holds the partitions."""
+        return {holder for (holder,) in self.rows("select holder from partitions")}
+
+    def hosts(self) -> set[str]:
+        """The hosts that are known."""
+        return {host_id for (host_id,) in self.rows("select host_id from hosts")}
