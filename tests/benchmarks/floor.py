@@ -1,0 +1,270 @@
+"""The floor: what the SDK and SQLite cost alone, with no engine and no host around them.
+
+The SDK's own executor and context drive the orchestrators, one live execution per instance, from a
+plain loop. Activities are called inline. Each round of the loop is one SQLite transaction
+(WAL, `synchronous=FULL`) that writes what a durable engine cannot do without: an instance row, the
+history as JSON, and the rows of activities that are under way. An engine adds everything else, so
+nothing durable on this SDK and this disk is faster than this.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sqlite3
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from azure.durable_functions.models import DurableOrchestrationContext
+from azure.durable_functions.models.history import HistoryEventType
+from azure.durable_functions.models.TaskOrchestrationExecutor import TaskOrchestrationExecutor
+
+from benchmarks.workloads import WORKLOADS, Workload, sample_functions, user_functions
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE instances (
+    number INTEGER PRIMARY KEY, id TEXT UNIQUE, name TEXT, status TEXT, input TEXT, output TEXT,
+    length INTEGER, created TEXT, updated TEXT
+) STRICT;
+CREATE TABLE history (
+    number INTEGER, seq INTEGER, events BLOB, PRIMARY KEY (number, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE activities (
+    number INTEGER, task INTEGER, name TEXT, input TEXT, PRIMARY KEY (number, task)
+) STRICT, WITHOUT ROWID;
+"""
+
+Call = tuple[int, int, str, str]
+"""Instance number, task id, activity name, input."""
+
+
+class Fed:
+    """The SDK's history event, as little of it as the executor reads."""
+
+    __slots__ = ("Result", "TaskScheduledId", "_is_played", "event_id", "event_type", "timestamp")
+
+    def __init__(
+        self, kind: HistoryEventType, timestamp: datetime, task: int = -1, result: str | None = None
+    ) -> None:
+        self.event_type = kind
+        self.event_id = -1
+        self.timestamp = timestamp
+        self._is_played = False
+        self.TaskScheduledId = task
+        self.Result = result
+
+
+class _Context(DurableOrchestrationContext):  # type: ignore[misc]  # the SDK is untyped
+    """The SDK's context, given its first event instead of the event's JSON."""
+
+    def __init__(self, instance_id: str, input: str | None, started: Fed) -> None:
+        self._first = [started]
+        super().__init__(
+            [], instance_id, False, "", input, upperSchemaVersion=1, upperSchemaVersionNew=2
+        )
+
+    @property
+    def histories(self) -> list[Fed]:
+        return self._first
+
+
+class Instance:
+    """One live execution and what its next transaction writes.
+
+    `id` is random, as a client's is. The rows are keyed by `number` instead, because random keys
+    would have each row write a page of its own.
+    """
+
+    def __init__(
+        self, number: int, name: str, input: str | None, function: Callable[..., Any]
+    ) -> None:
+        self.number = number
+        self.id = uuid.uuid4().hex
+        self.name = name
+        self.input = input
+        self.output: str | None = None
+        self.length = 0
+        self.asked = 0
+        """Task ids below are in the store already."""
+        self._function = function
+        self._executor: Any = None
+
+    @property
+    def is_done(self) -> bool:
+        """The code returned."""
+        return self._executor is not None and bool(self._executor.has_execution_completed)
+
+    def turn(self, results: Sequence[tuple[int, str]]) -> tuple[list[dict[str, Any]], list[Call]]:
+        """Run user code as far as it goes: the history of this turn, and the calls it asks for."""
+        now = datetime.now(UTC)
+        stamp = now.isoformat()
+        history: list[dict[str, Any]] = [{"type": "OrchestratorStarted", "timestamp": stamp}]
+        started = Fed(HistoryEventType.ORCHESTRATOR_STARTED, now)
+        events = [started]
+        if self._executor is None:
+            executor = self._executor = TaskOrchestrationExecutor()
+            executor.context = _Context(self.id, self.input, started)
+            executor.generator = self._function(executor.context)
+            executor._is_processing_new_events = True
+            events.append(Fed(HistoryEventType.EXECUTION_STARTED, now))
+            history.append(
+                {
+                    "type": "ExecutionStarted",
+                    "timestamp": stamp,
+                    "name": self.name,
+                    "input": self.input,
+                }
+            )
+        for task, result in results:
+            events.append(Fed(HistoryEventType.TASK_COMPLETED, now, task, result))
+            history.append(
+                {"type": "TaskCompleted", "timestamp": stamp, "task": task, "result": result}
+            )
+        for event in events:
+            self._executor.process_event(event)
+        calls = self._new_calls()
+        for _, task, name, text in calls:
+            history.append(
+                {
+                    "type": "TaskScheduled",
+                    "timestamp": stamp,
+                    "task": task,
+                    "name": name,
+                    "input": text,
+                }
+            )
+        if self.is_done:
+            if self._executor.exception is not None:
+                raise self._executor.exception
+            self.output = json.dumps(self._executor.output)
+            history.append(
+                {"type": "ExecutionCompleted", "timestamp": stamp, "result": self.output}
+            )
+        history.append({"type": "OrchestratorCompleted", "timestamp": stamp})
+        return history, calls
+
+    def _new_calls(self) -> list[Call]:
+        context = self._executor.context
+        first, self.asked = self.asked, context._sequence_number
+        context._action_payload_v2.clear()
+        calls = []
+        for task in range(first, self.asked):
+            action = context.open_tasks[task].action_repr
+            calls.append((self.number, task, action.function_name, action.input_))
+        return calls
+
+
+class Floor:
+    """A plain loop over instances, on one SQLite file."""
+
+    def __init__(self, path: Path, functions: Mapping[str, Callable[..., Any]]) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.executescript(_SCHEMA)
+        self._functions = functions
+        self._encode = msgspec.json.Encoder().encode
+        self._count = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def run(self, workload: Workload) -> float:
+        """Run a workload to its end.
+
+        Returns:
+            The time it took, in seconds.
+        """
+        began = time.perf_counter()
+        to_start = workload.runs
+        ready: list[tuple[Instance, list[tuple[int, str]]]] = []
+        live = 0
+        while to_start or ready:
+            created = []
+            while to_start and live < workload.concurrent:
+                created.append(self._new(workload))
+                to_start -= 1
+                live += 1
+            turns = [(instance, *instance.turn(results), results) for instance, results in ready]
+            self._commit(created, turns)
+            # Only now, because effects follow the commit.
+            live -= sum(instance.is_done for instance, *_ in turns)
+            ready = [(instance, []) for instance in created]
+            ready += [
+                (instance, [(task, self._call(name, text)) for _, task, name, text in calls])
+                for instance, _, calls, _ in turns
+                if calls
+            ]
+        return time.perf_counter() - began
+
+    def _new(self, workload: Workload) -> Instance:
+        self._count += 1
+        name = workload.orchestrator
+        return Instance(self._count, name, workload.input, self._functions[name])
+
+    def _call(self, name: str, text: str) -> str:
+        value = self._functions[name](json.loads(text))
+        if inspect.iscoroutine(value):
+            try:
+                value.send(None)
+            except StopIteration as end:
+                value = end.value
+        return json.dumps(value)
+
+    def _commit(
+        self,
+        created: Sequence[Instance],
+        turns: Sequence[tuple[Instance, list[dict[str, Any]], list[Call], list[tuple[int, str]]]],
+    ) -> None:
+        now = datetime.now(UTC).isoformat()
+        inserts = [(i.number, i.id, i.name, "Pending", i.input, now, now) for i in created]
+        history, updates = [], []
+        scheduled: list[Call] = []
+        taken: list[tuple[int, int]] = []
+        for instance, events, calls, results in turns:
+            history.append((instance.number, instance.length, self._encode(events)))
+            instance.length += len(events)
+            scheduled += calls
+            taken += [(instance.number, task) for task, _ in results]
+            status = "Completed" if instance.is_done else "Running"
+            updates.append((status, instance.output, instance.length, now, instance.number))
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany(
+            "INSERT INTO instances (number, id, name, status, input, created, updated, length) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+            inserts,
+        )
+        db.executemany("INSERT INTO history VALUES (?, ?, ?)", history)
+        db.executemany(
+            "UPDATE instances SET status = ?, output = ?, length = ?, updated = ? WHERE number = ?",
+            updates,
+        )
+        db.executemany("DELETE FROM activities WHERE number = ? AND task = ?", taken)
+        db.executemany("INSERT INTO activities VALUES (?, ?, ?, ?)", scheduled)
+        db.execute("COMMIT")
+
+
+def main() -> None:
+    """Print the floor of every workload."""
+    functions = user_functions(sample_functions())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Floor(Path(folder) / "f.db", functions)) as f,
+    ):
+        for workload in WORKLOADS:
+            f.run(workload)
+            rate = workload.rate_of(f.run(workload))
+            print(f"{workload.title:32}{rate:10,.0f} {workload.rate}")
+
+
+if __name__ == "__main__":
+    main()
