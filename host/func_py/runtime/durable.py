@@ -27,6 +27,10 @@ from func_py_bindings.contract import FunctionSpec, InputSource
 from func_py_bindings.durable_client import DurableClientInput, client_payload
 from func_py_bindings.durable_function import by_name, durable_functions
 
+WEBHOOK_KEY = "durabletask_extension"
+"""The system key that opens the management API."""
+
+_RPC_PATH = "/runtime/durabletask-rpc"
 _CLIENT_TYPES = ("durableclient", "orchestrationclient")
 _TRIGGERS = ("orchestrationtrigger", "activitytrigger", "entitytrigger")
 
@@ -54,7 +58,10 @@ class Durable:
     options: EngineOptions
     inputs: Mapping[str, InputSource]
     """For the invoker: the durable client inputs."""
-    mounts: Sequence[Mount]
+    webhook: Mount
+    """The management API for the outside."""
+    rpc: Mount | None
+    """The same at a path that only clients in this process are told; None: `webhook` does."""
     facts: Sequence[str]
     """For the start-up print."""
 
@@ -87,6 +94,8 @@ async def durable_hub(
     *,
     base_url: str,
     development: bool,
+    code: str = "",
+    rpc_secret: str = "",
     clock: Clock | None = None,
 ) -> AsyncIterator[Durable]:
     """Open the app's task hub while entered, creating it when it does not exist.
@@ -95,6 +104,9 @@ async def durable_hub(
         config: The host's configuration.
         functions: All functions of the host.
         base_url: `scheme://authority` of the host, for links that no request asked for.
+        code: The system key that links carry; empty for none.
+        rpc_secret: Of the path that clients in this process call, which show no key; when empty
+            they call the webhook, which then must ask for none.
         development: Verify finished orchestrations by replaying them.
         clock: Time of the engine; the real one when None.
 
@@ -121,11 +133,12 @@ async def durable_hub(
             else REUSE_FINISHED,
             default_version=config.durable.default_version or None,
         )
-        api = DurableApi(client, info.name)
+        api = DurableApi(client, info.name, code=code)
         webhook = f"{base_url}{BASE_PATH}"
-        payload = client_payload(info.name, webhook, webhook, "")
+        rpc_path = f"{_RPC_PATH}/{rpc_secret}" if rpc_secret else BASE_PATH
+        payload = client_payload(info.name, webhook, f"{base_url}{rpc_path}", code)
         clients = DurableClientInput(
-            info.name, payload, LocalTransport(api, f"{webhook}/", base_url)
+            info.name, payload, LocalTransport(api, f"{base_url}{rpc_path}/", base_url)
         )
         yield Durable(
             hub=hub,
@@ -137,7 +150,8 @@ async def durable_hub(
             clock=clock,
             options=_options(config, development),
             inputs=dict.fromkeys(_CLIENT_TYPES, clients),
-            mounts=[Mount(BASE_PATH, DurableWebhook(api))],
+            webhook=Mount(BASE_PATH, DurableWebhook(api)),
+            rpc=Mount(rpc_path, DurableWebhook(api, rpc_path)) if rpc_secret else None,
             facts=[f"Task hub: {info.name} ({info.provider}, {info.location})"],
         )
     finally:
@@ -164,6 +178,7 @@ def _task_hub(config: HostConfig) -> TaskHub:
         hub=config.durable.hub_name,
         state_dir=config.state_dir,
         partition_count=config.durable.storage_provider.partition_count,
+        options=config.storage_options,
     )
     return find_provider(
         choose_provider(config.durable.storage_provider, known_providers())

@@ -1,0 +1,54 @@
+"""What the command prints about a host, in the form that Core Tools made familiar."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from func_py import __version__
+from func_py.supervisor.protocol import FunctionLine, Ready
+
+
+class Console:
+    """Prints for people; colours only on a terminal, and not with NO_COLOR."""
+
+    def ready(self, report: Ready) -> None:
+        """The functions with their URLs, then the facts about the host."""
+        _print(f"\nfunc-py {__version__}", fg="cyan")
+        _print("\nFunctions:\n")
+        by_name = sorted(report.functions, key=lambda line: line.name.casefold())
+        for line in sorted(by_name, key=lambda line: not line.url):
+            if not line.is_disabled:
+                _print(f"\t{_function(line)}\n")
+        for line in by_name:
+            if line.is_disabled:
+                _print(f"Function {line.name} is disabled.", fg="yellow")
+        for fact in report.facts:
+            _print(fact)
+        _print("Press Ctrl+C to stop.\n")
+
+    def tell(self, text: str) -> None:
+        """What was asked for has happened."""
+        _print(text)
+
+    def say(self, text: str) -> None:
+        """A notice."""
+        _print(text, fg="yellow")
+
+    def complain(self, text: str) -> None:
+        """An error, to stderr."""
+        _print(text, fg="red", err=True)
+
+
+def _function(line: FunctionLine) -> str:
+    name = click.style(line.name, fg="yellow")
+    if not line.url:
+        return f"{name}: {line.trigger}"
+    methods = f"[{','.join(line.methods)}]" if line.methods else ""
+    return f"{name}: {methods} {click.style(line.url, fg='green')}"
+
+
+def _print(text: str, fg: str | None = None, err: bool = False) -> None:
+    colour = False if os.environ.get("NO_COLOR") else None
+    click.echo(click.style(text, fg=fg) if fg else text, err=err, color=colour)

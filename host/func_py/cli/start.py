@@ -1,0 +1,125 @@
+"""`func-py start`: serve an app."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from func_py.cli.console import Console
+from func_py.config.local_settings import split_origins
+from func_py.errors import UserError
+from func_py.supervisor.launch import DEFAULT_ADDRESS, DEFAULT_PORT, LaunchOptions, launch
+
+_LEVELS = ("Trace", "Debug", "Information", "Warning", "Error", "Critical", "None")
+
+
+class _StartCommand(click.Command):
+    """Takes `--functions A B C`, as Core Tools does, besides one name for each `--functions`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        names = iter(args)
+        in_list = False
+        for argument in names:
+            if argument.startswith("-") or not in_list:
+                in_list = argument == "--functions"
+                if not in_list:
+                    spread.append(argument)
+            else:
+                spread += ["--functions", argument]
+        return super().parse_args(ctx, spread)
+
+
+@click.command("start", cls=_StartCommand)
+@click.argument("app_root", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--script-root",
+    "--prefix",
+    type=click.Path(path_type=Path),
+    help="The same as APP_ROOT, as Core Tools spells it.",
+)
+@click.option(
+    "--port",
+    "-p",
+    type=click.IntRange(0, 65535),
+    help=f"Port to listen on; 0 takes a free one. [default: Host.LocalHttpPort or {DEFAULT_PORT}]",
+)
+@click.option(
+    "--address",
+    help=f"IP address to listen on. [default: Host.LocalHttpAddress or {DEFAULT_ADDRESS}]",
+)
+@click.option(
+    "--functions", multiple=True, metavar="NAME...", help="Load these functions, and no others."
+)
+@click.option(
+    "--cors",
+    default="",
+    metavar="ORIGINS",
+    help="Web pages that may call the host: origins with commas between, or *. "
+    "[default: Host.CORS]",
+)
+@click.option(
+    "--cors-credentials",
+    is_flag=True,
+    help="Let those pages send cookies and authorization. [default: Host.CORSCredentials]",
+)
+@click.option("--enable-auth", "--enableAuth", is_flag=True, help="Ask for function keys.")
+@click.option("--verbose", is_flag=True, help="Log what the host does, too.")
+@click.option(
+    "--user-log-level",
+    type=click.Choice(_LEVELS, case_sensitive=False),
+    envvar="FUNCTIONS_USER_LOG_LEVEL",
+    help="What functions log from this level on. [default: that of host.json, or Information]",
+)
+@click.option("--runtime", default="default", hidden=True)
+@click.option("--timeout", "-t", type=int, expose_value=False, hidden=True)
+@click.option("--json-output-file", expose_value=False, hidden=True)
+@click.option("--language-worker", default="", hidden=True)
+@click.option("--debug", is_flag=True, expose_value=False, hidden=True)
+@click.option("--dotnet-isolated-debug", is_flag=True, expose_value=False, hidden=True)
+@click.option("--enable-json-output", is_flag=True, expose_value=False, hidden=True)
+@click.option("--no-build", is_flag=True, expose_value=False, hidden=True)
+@click.option("--offline", is_flag=True, expose_value=False, hidden=True)
+@click.option("--pause-on-error", is_flag=True, expose_value=False, hidden=True)
+@click.option("--python", is_flag=True, expose_value=False, hidden=True)
+def start_command(
+    app_root: Path | None,
+    script_root: Path | None,
+    port: int | None,
+    address: str | None,
+    functions: tuple[str, ...],
+    cors: str,
+    cors_credentials: bool,
+    enable_auth: bool,
+    verbose: bool,
+    user_log_level: str | None,
+    runtime: str,
+    language_worker: str,
+) -> None:
+    """Serve the function app in APP_ROOT (default: the current directory).
+
+    If APP_ROOT holds no app but a folder `function_apps`, every app in it is served together.
+    Options of Core Tools that mean nothing here are accepted.
+    """
+    if runtime != "default":
+        raise UserError(
+            f"The runtime argument value provided, '{runtime}', is invalid. "
+            "For Python apps, the value must be 'default'."
+        )
+    console = Console()
+    if language_worker:
+        console.say("--language-worker has no effect: the app runs without a worker process.")
+    options = LaunchOptions(
+        app_root=app_root or script_root,
+        port=port,
+        address=address,
+        verbose=verbose,
+        enable_auth=enable_auth,
+        functions=functions,
+        user_log_level=user_log_level or "",
+        cors=split_origins(cors),
+        cors_credentials=cors_credentials,
+    )
+    sys.exit(launch(options, console))

@@ -1,0 +1,241 @@
+"""The composition root: one app, loaded and served for as long as the context is entered."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+from func_py.config.host_json import load_host_config
+from func_py.config.provider_choice import choose_provider
+from func_py.config.settings import HostConfig
+from func_py.discovery import APPS_FOLDER, SCRIPT_FILE, app_folders, is_app, load_app, load_apps
+from func_py.durable.replay import is_muted
+from func_py.durable.storage.registry import find_provider, known_providers
+from func_py.errors import ConfigError, DiscoveryError
+from func_py.invocation import Invoker
+from func_py.logs import Logs, LogSettings
+from func_py.runtime.access import access_of, disabled_functions, host_facts, key_notices
+from func_py.runtime.durable import WEBHOOK_KEY, durable_hub, uses_durable
+from func_py.runtime.http_rules import cors_policy, decorators, wrappers
+from func_py.supervisor.protocol import ChildSpec, FunctionLine, Ready
+from func_py.web import HttpFrontEnd, Mount
+from func_py.web.admin import PREFIX, AdminApi
+from func_py.web.admin_calls import AdminCalls, activity_calls, http_calls
+from func_py.web.drain import Drain
+from func_py.web.front_end import DEFAULT_BODY_LIMIT
+from func_py.web.keys_api import KeysApi
+from func_py_bindings.contract import FunctionSpec
+from func_py_bindings.http import endpoint_of
+
+_KEYS_FACT = "Function keys are asked for; `func-py keys list` shows them"
+
+
+@asynccontextmanager
+async def serving(
+    spec: ChildSpec, listener: socket.socket, *, restart: Callable[[], None]
+) -> AsyncIterator[Ready]:
+    """Load the app of `spec` and answer what arrives on `listener` while entered.
+
+    Everything is entered in the order of dependence and left in the reverse: first no more
+    requests, then no more work, then no more log.
+
+    Args:
+        spec: What the supervisor says.
+        listener: The bound socket.
+        restart: Leaves the context some time later; the supervisor replaces a process that ends.
+
+    Raises:
+        UserError: The configuration or the app cannot be used.
+    """
+    environ = spec.environ
+    config = load_host_config(spec.app_root, environ)
+    drain_s = config.func_py.drain_timeout.total_seconds()
+    async with AsyncExitStack() as stack:
+        logs = Logs(_log_settings(config, spec))
+        stack.callback(logs.close)
+        invoker = Invoker(logs, thread_count=_thread_count(environ, logs))
+        stack.callback(invoker.close)
+        # Before the app is imported: what it logs then is for the log, too.
+        logs.install(invoker.current, is_muted)
+
+        _import_storage(config)
+        loaded = _load(spec.app_root, environ)
+        functions, unknown = _selected(loaded, spec.functions or config.functions)
+        disabled = disabled_functions(functions, environ)
+        enabled = [f for f in functions if f.name.lower() not in disabled]
+        development = _is_development(environ)
+        access = access_of(config, functions, environ, enforced=spec.enable_auth or not development)
+
+        durable = None
+        if uses_durable(functions):
+            durable = await stack.enter_async_context(
+                durable_hub(
+                    config,
+                    enabled,
+                    base_url=spec.base_url,
+                    development=development,
+                    code=access.system_key(WEBHOOK_KEY),
+                    rpc_secret=access.secret_of("durabletask-rpc"),
+                )
+            )
+            invoker.add_inputs(durable.inputs)
+        for warning in (*config.warnings, *unknown, *key_notices(access, environ)):
+            logs.announce(warning, logging.WARNING)
+        for function in functions:
+            if function.problem:
+                logs.announce(
+                    f"The '{function.name}' function is in error: {function.problem}", logging.ERROR
+                )
+
+        cors = cors_policy(spec)
+        calls = AdminCalls(
+            functions,
+            {"httptrigger": http_calls(invoker), "activitytrigger": activity_calls(invoker)},
+            logs,
+        )
+        drain = Drain(lambda: invoker.running)
+        facts = host_facts(config, environ, disabled)
+        keys = KeysApi(access.store)
+        admin = AdminApi(functions, facts, calls, keys, access.is_admin, drain, restart)
+        mounts = [Mount(PREFIX, admin)]
+        if durable is not None:
+            mounts.append(access.webhook(durable.webhook, WEBHOOK_KEY))
+            mounts += [durable.rpc] if durable.rpc is not None else []
+        front_end = HttpFrontEnd(
+            functions,
+            invoker,
+            route_prefix=config.http.route_prefix,
+            mounts=mounts,
+            authorizer=access.authorizer,
+            disabled=disabled,
+            wrappers=wrappers(config.http, cors),
+            decorators=decorators(config.http, cors),
+            development=development,
+            home_page=environ.get("AzureWebJobsDisableHomepage", "").lower() != "true",
+            body_limit=_number(environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or DEFAULT_BODY_LIMIT,
+        )
+        if durable is not None:
+            engine = await stack.enter_async_context(durable.running(enabled, invoker, drain_s))
+            drain.add(lambda: engine.stop(drain_s))
+        stack.push_async_callback(drain.close)
+        stack.push_async_callback(calls.stop, drain_s)
+        stack.push_async_callback(front_end.stop, drain_s)
+        await front_end.start(listener)
+
+        yield Ready(
+            functions=tuple(
+                _line(f, spec.base_url, config.http.route_prefix, disabled) for f in functions
+            ),
+            facts=(
+                *(durable.facts if durable is not None else ()),
+                *((_KEYS_FACT,) if access.guard is not None else ()),
+                f"Logs: {_log_places(config)}",
+                f"Listening on {spec.base_url}",
+            ),
+            drain_s=drain_s,
+        )
+
+
+def _import_storage(config: HostConfig) -> None:
+    """Import the storage provider before the app, whose own modules would win afterwards.
+
+    That it cannot be had is an error only for an app that needs it.
+    """
+    with suppress(ConfigError):
+        find_provider(choose_provider(config.durable.storage_provider, known_providers()))
+
+
+def _load(root: Path, environ: Mapping[str, str]) -> list[FunctionSpec]:
+    script_file = environ.get("PYTHON_SCRIPT_FILE_NAME") or SCRIPT_FILE
+    if is_app(root, script_file):
+        return load_app(root, script_file=script_file, environ=environ)
+    if app_folders(root, script_file):
+        return load_apps(root, script_file=script_file, environ=environ)
+    problem = f"No function app in {root}: it has neither a {script_file}, nor folders with a "
+    raise DiscoveryError([f"{problem}function.json, nor a folder {APPS_FOLDER} with apps in it."])
+
+
+def _selected(
+    functions: Sequence[FunctionSpec], names: Sequence[str]
+) -> tuple[Sequence[FunctionSpec], list[str]]:
+    """The functions that a list of names allows, and a warning for each name that is none's.
+
+    An empty list allows all.
+    """
+    if not names:
+        return functions, []
+    known = {function.name.casefold(): function.name for function in functions}
+    allowed = {name.casefold() for name in names}
+    warnings = []
+    for name in sorted(allowed - known.keys()):
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean '{known[near[0]]}'?" if near else ""
+        warnings.append(f"There is no function '{name}' to load.{hint}")
+    return [f for f in functions if f.name.casefold() in allowed], warnings
+
+
+def _log_settings(config: HostConfig, spec: ChildSpec) -> LogSettings:
+    console = config.logging.console
+    levels = config.logging.log_level
+    if spec.user_log_level and "function" not in {category.casefold() for category in levels}:
+        levels = {**levels, "Function": spec.user_log_level}
+    return LogSettings(
+        console=sys.stdout if console.is_enabled else None,
+        file=config.root / config.func_py.log_file if config.func_py.log_file else None,
+        levels=levels,
+        verbose=spec.verbose,
+        debug=spec.environ.get("PYTHON_ENABLE_DEBUG_LOGGING") == "1",
+        colors=False if console.disable_colors else None,
+    )
+
+
+def _log_places(config: HostConfig) -> str:
+    file = config.func_py.log_file
+    places = ["this terminal"] if config.logging.console.is_enabled else []
+    if file:
+        places.append(str(config.root / file))
+    return " and ".join(places) or "nowhere"
+
+
+def _is_development(environ: Mapping[str, str]) -> bool:
+    return environ.get("AZURE_FUNCTIONS_ENVIRONMENT", "").casefold() == "development"
+
+
+def _thread_count(environ: Mapping[str, str], logs: Logs) -> int | None:
+    name = "PYTHON_THREADPOOL_THREAD_COUNT"
+    count = _number(environ, name)
+    if count is None and environ.get(name):
+        logs.announce(f"{name} must be a positive number: it is ignored.", logging.WARNING)
+    return count
+
+
+def _number(environ: Mapping[str, str], name: str) -> int | None:
+    """A positive number from the environment, or None."""
+    text = environ.get(name, "")
+    return int(text) if text.isdecimal() and int(text) > 0 else None
+
+
+def _line(
+    function: FunctionSpec, base_url: str, prefix: str, disabled: Collection[str]
+) -> FunctionLine:
+    endpoint = endpoint_of(function)
+    is_disabled = function.name.lower() in disabled
+    if endpoint is None:
+        return FunctionLine(
+            name=function.name,
+            trigger=function.trigger.type or "in error",
+            is_disabled=is_disabled,
+        )
+    path = "/".join(part for part in (prefix.strip("/"), endpoint.route) if part)
+    return FunctionLine(
+        name=function.name,
+        trigger=function.trigger.type,
+        methods=tuple(sorted(endpoint.methods)),
+        url=f"{base_url}/{path}",
+        is_disabled=is_disabled,
+    )

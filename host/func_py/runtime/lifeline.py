@@ -1,0 +1,46 @@
+"""The channel to the supervisor: reports go up, the word to stop comes down."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from func_py.supervisor.protocol import Report, Stop
+
+_ORPHAN_GRACE_S = 3.0
+
+
+class Lifeline:
+    """Listens to the supervisor in a thread of its own, because user code may block the loop.
+
+    Args:
+        channel: Our end.
+        on_stop: Called in that thread, once, when the supervisor asks to stop or is gone.
+    """
+
+    def __init__(self, channel: Connection, on_stop: Callable[[], None]) -> None:
+        self._channel = channel
+        self._on_stop = on_stop
+
+    def listen(self) -> None:
+        """Start listening. The thread ends with the process."""
+        threading.Thread(target=self._listen, name="func-py-lifeline", daemon=True).start()
+
+    def report(self, report: Report) -> None:
+        """Tell the supervisor; if it is gone there is nobody to tell."""
+        with contextlib.suppress(OSError):
+            self._channel.send(report)
+
+    def _listen(self) -> None:
+        try:
+            while not isinstance(self._channel.recv(), Stop):
+                pass
+        except (EOFError, OSError):
+            # The supervisor was killed. Nobody would stop us, and we hold its port.
+            self._on_stop()
+            threading.Event().wait(_ORPHAN_GRACE_S)
+            os._exit(1)
+        self._on_stop()

@@ -1,0 +1,61 @@
+"""The child's process: its event loop and signals, and how its end is reported.
+
+The fork server imports this module, and with it everything a child needs, before it forks. That is
+also the import barrier: a child puts the app root first on `sys.path`, so whatever of ours or of
+third parties is imported after that could be a file of the user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import traceback
+from multiprocessing.connection import Connection
+
+from func_py.durable import faults
+from func_py.runtime.host import serving
+from func_py.runtime.lifeline import Lifeline
+from func_py.supervisor.exits import BUG_NOTICE, EXIT_INTERNAL_ERROR, exit_code_of
+from func_py.supervisor.protocol import ChildSpec, Failed
+
+
+def run(spec: ChildSpec, listener: socket.socket, channel: Connection) -> None:
+    """Serve the app until told to stop. The entry point that the supervisor names."""
+    faults.arm(os.environ.get("FUNC_PY_CRASH_AT", ""))
+    os.chdir(spec.app_root)
+    with asyncio.Runner() as runner:
+        exit_code = runner.run(_serve(spec, listener, channel))
+    raise SystemExit(exit_code)
+
+
+async def _serve(spec: ChildSpec, listener: socket.socket, channel: Connection) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    lifeline = Lifeline(channel, on_stop=lambda: _from_thread(loop, stop))
+    # A terminal sends Ctrl+C to us as well, but the supervisor decides. A handler, rather than
+    # ignoring it: programs that the app starts must not inherit deafness.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda: None)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    lifeline.listen()
+    try:
+        async with serving(spec, listener, restart=stop.set) as ready:
+            lifeline.report(ready)
+            await stop.wait()
+    except Exception as exc:  # noqa: BLE001 - the edge of the process
+        exit_code = exit_code_of(exc)
+        message = str(exc)
+        if exit_code == EXIT_INTERNAL_ERROR:
+            traceback.print_exc()
+            message = BUG_NOTICE
+        lifeline.report(Failed(message=message, exit_code=exit_code))
+        return exit_code
+    return 0
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: we are on our way out
+        loop.call_soon_threadsafe(stop.set)

@@ -1,0 +1,67 @@
+"""A child process as its supervisor sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from func_py.supervisor.protocol import Report, Stop
+
+_FORK_SERVER_GONE = 255
+_HINTS = {
+    signal.SIGKILL: " (out of memory?)",
+    signal.SIGSEGV: " (a crash in native code)",
+    signal.SIGABRT: " (a crash in native code)",
+}
+
+
+class Child:
+    """A running child. Wait on `channel` for its reports and on `sentinel` for its end."""
+
+    def __init__(self, process: BaseProcess, channel: Connection) -> None:
+        self._process = process
+        self.channel = channel
+        self.sentinel = process.sentinel
+        self.pid = process.pid or 0
+
+    def take_report(self) -> Report | None:
+        """The report that made `channel` readable; None when the child has closed it."""
+        try:
+            report: Report = self.channel.recv()
+        except (EOFError, OSError):
+            return None
+        return report
+
+    def stop(self) -> None:
+        """Ask the child to drain and end. It may have ended already."""
+        with contextlib.suppress(OSError):
+            self.channel.send(Stop())
+
+    def kill(self) -> None:
+        """End the child now, as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def reap(self) -> str:
+        """Clean up after the child has ended; says how it ended. Waits until it has."""
+        self._process.join()
+        code = self._process.exitcode
+        self.channel.close()
+        if code == _FORK_SERVER_GONE:
+            # The exit code came through the fork server. The child itself may live on without it.
+            self.kill()
+            return "ended together with the fork server"
+        return _describe(code)
+
+
+def _describe(exit_code: int | None) -> str:
+    if exit_code is None or exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    try:
+        number = signal.Signals(-exit_code)
+    except ValueError:
+        return f"was killed by signal {-exit_code}"
+    return f"was killed by {number.name}{_HINTS.get(number, '')}"

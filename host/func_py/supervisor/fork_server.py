@@ -1,0 +1,112 @@
+"""Start children from the standard library's fork server, with the expensive imports done once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pkgutil
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from types import ModuleType
+
+from func_py.errors import InternalError, UserError
+from func_py.supervisor.child import Child
+from func_py.supervisor.protocol import ChildSpec
+
+_NOT_FOR_CHILDREN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class ForkServer:
+    """Starts children. The server process itself starts with the first child, or after its death.
+
+    Args:
+        entry: `package.module:function`, called in the child with the spec, the listening socket
+            and its end of the channel.
+        preload: Modules imported in the server, so that every child is born with them. Importing
+            them must start no thread and open nothing.
+
+    Raises:
+        UserError: This platform has no fork.
+    """
+
+    def __init__(self, entry: str, preload: Sequence[str]) -> None:
+        if "forkserver" not in multiprocessing.get_all_start_methods():
+            raise UserError(
+                "func-py needs a platform with fork, such as Linux or macOS. "
+                "On Windows, run it in the Windows Subsystem for Linux."
+            )
+        self._entry = entry
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(preload))
+
+    def start_child(self, spec: ChildSpec, listener: socket.socket) -> Child:
+        """Start a child that accepts on `listener`; returns once the process exists."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_enter, args=(self._entry, spec, listener, theirs), name="app"
+        )
+        try:
+            with _safe_path(), _shielded(), _no_main_module():
+                process.start()
+        except (EOFError, ConnectionError) as exc:
+            ours.close()
+            raise InternalError(
+                "the fork server could not start; see above for the reason"
+            ) from exc
+        finally:
+            theirs.close()
+        return Child(process, ours)
+
+
+def _enter(entry: str, spec: ChildSpec, listener: socket.socket, channel: Connection) -> None:
+    os.environ.clear()
+    os.environ.update(spec.environ)
+    pkgutil.resolve_name(entry)(spec, listener, channel)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Start helper interpreters without the current directory on their path.
+
+    They run with `-c`, so a `click.py` or `signal.py` of the app would be imported in place of the
+    real one. The child gets its environment from the spec, so the app never sees this.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
+@contextmanager
+def _shielded() -> Iterator[None]:
+    """Let the fork server, and a child until it has its own handlers, ignore stop signals.
+
+    A terminal and most service managers signal the whole group, but when and in which order to
+    stop is the supervisor's decision. Ignored signals stay ignored in a new program.
+    """
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _NOT_FOR_CHILDREN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Hide `__main__` from multiprocessing, which would run our command line in every child."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,113 @@
+"""From what the command line says to a running supervisor."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from func_py.config.app_settings import find_setting
+from func_py.config.local_settings import LocalSettings, app_environment, load_local_settings
+from func_py.errors import UserError
+from func_py.supervisor.child import Child
+from func_py.supervisor.fork_server import ForkServer
+from func_py.supervisor.listener import base_url, open_listener
+from func_py.supervisor.protocol import ChildSpec
+from func_py.supervisor.supervisor import STOP_SIGNALS, Announcer, Supervisor
+
+DEFAULT_ADDRESS = "127.0.0.1"
+DEFAULT_PORT = 7071
+
+_ANYWHERE = "0.0.0.0"
+_URL = re.compile(r"http://(?P<host>\[[^\]]+\]|[^:/]+)(?::(?P<port>\d+))?/?", re.IGNORECASE)
+_ENTRY = "func_py.runtime.main:run"
+_PRELOAD = ("func_py.runtime.main",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchOptions:
+    """The command line; None or empty where it leaves the choice to the settings."""
+
+    app_root: Path | None = None
+    port: int | None = None
+    address: str | None = None
+    verbose: bool = False
+    enable_auth: bool = False
+    functions: tuple[str, ...] = ()
+    user_log_level: str = ""
+    cors: tuple[str, ...] = ()
+    cors_credentials: bool = False
+
+
+def launch(options: LaunchOptions, announcer: Announcer) -> int:
+    """Serve the app until stopped; returns the exit code for the process.
+
+    Main thread only. The stop signals are ignored afterwards: the process is about to end.
+
+    Raises:
+        UserError: The app root, local.settings.json, address or port cannot be used.
+    """
+    given = options.app_root or Path(find_setting("AzureWebJobsScriptRoot", os.environ) or ".")
+    root = given.resolve()
+    if not root.is_dir():
+        raise UserError(f'"{given}" doesn\'t exist, or is not a folder.')
+    settings = load_local_settings(root)
+    address, port = listening_place(options, settings, os.environ)
+    listener = open_listener(address, port)
+    url = base_url(listener)
+    port = listener.getsockname()[1]
+    server = ForkServer(_ENTRY, _PRELOAD)
+    for notice in app_environment(settings, os.environ, root, port)[1]:
+        announcer.say(notice)
+
+    def start_child() -> Child:
+        # Read again: a child that replaces a dead one sees the settings of today.
+        today = load_local_settings(root)
+        environ, _ = app_environment(today, os.environ, root, port)
+        spec = ChildSpec(
+            app_root=root,
+            environ=environ,
+            base_url=url,
+            verbose=options.verbose,
+            enable_auth=options.enable_auth,
+            functions=options.functions,
+            user_log_level=options.user_log_level,
+            cors=options.cors or today.cors,
+            cors_credentials=options.cors_credentials or today.cors_credentials,
+        )
+        return server.start_child(spec, listener)
+
+    with listener:
+        for number in STOP_SIGNALS:
+            # The supervisor listens to them, and puts back this: a Ctrl+C too many, while the
+            # process is ending, is no reason for a traceback.
+            signal.signal(number, signal.SIG_IGN)
+        return Supervisor(start_child, listener, announcer).run()
+
+
+def listening_place(
+    options: LaunchOptions, settings: LocalSettings, environ: Mapping[str, str]
+) -> tuple[str, int]:
+    """Where to listen: the command line, else local settings, else what containers are told."""
+    container_address, container_port = _container_place(environ)
+    address = options.address or settings.address or container_address or DEFAULT_ADDRESS
+    ports = (options.port, settings.port, container_port, DEFAULT_PORT)
+    return address, next(port for port in ports if port is not None)
+
+
+def _container_place(environ: Mapping[str, str]) -> tuple[str, int | None]:
+    """Address and port of `ASPNETCORE_URLS`, which images of the official host set, or `PORT`."""
+    urls = environ.get("ASPNETCORE_URLS", "")
+    if urls:
+        matches = [_URL.fullmatch(url.strip()) for url in urls.split(";")]
+        match = next((found for found in matches if found), None)
+        if match is None:
+            raise UserError(f"ASPNETCORE_URLS: expected a URL such as http://*:8080, found {urls}.")
+        host = match["host"].strip("[]")
+        address = {"*": _ANYWHERE, "+": _ANYWHERE, "localhost": DEFAULT_ADDRESS}.get(host, host)
+        return address, int(match["port"] or 80)
+    text = environ.get("PORT", "")
+    return "", int(text) if text.isdecimal() else None

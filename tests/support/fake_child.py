@@ -1,0 +1,57 @@
+"""A child for tests of the supervisor: does on command what real children do by misfortune."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from multiprocessing.connection import Connection
+
+from func_py.supervisor.protocol import ChildSpec, Failed, FunctionLine, Ready, Stop
+
+READY = Ready(
+    functions=(FunctionLine(name="f", trigger="httpTrigger", url="http://x/api/f"),),
+    facts=(),
+    drain_s=0.2,
+)
+
+
+def serve(spec: ChildSpec, listener: socket.socket, channel: Connection) -> None:
+    """Answer each connection with facts about this process; the command says how to end."""
+    command = spec.environ.get("CHILD", "")
+    if command == "fail":
+        channel.send(Failed(message="the app is broken", exit_code=1))
+        sys.exit(1)
+    if command == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    channel.send(READY)
+    listener.settimeout(0.01)
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if channel.poll() and not _goes_on(channel, command):
+            return
+        try:
+            peer, _ = listener.accept()
+        except TimeoutError:
+            continue
+        facts = {
+            "pid": os.getpid(),
+            "parent": os.getppid(),
+            "environ": dict(os.environ),
+            "modules": sorted(sys.modules),
+            "stdin is empty": os.path.samestat(os.fstat(0), os.stat(os.devnull)),
+            "path": sys.path,
+            "ignored": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+        }
+        peer.sendall(json.dumps(facts).encode())
+        peer.close()
+
+
+def _goes_on(channel: Connection, command: str) -> bool:
+    with contextlib.suppress(EOFError):
+        assert isinstance(channel.recv(), Stop)
+    return command == "stubborn"

@@ -1,0 +1,50 @@
+"""Where a host listens: the command line, local settings, and what containers are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from func_py.config.local_settings import LocalSettings
+from func_py.errors import UserError
+from func_py.supervisor.launch import LaunchOptions, listening_place
+
+SETTINGS = LocalSettings(port=2, address="127.0.0.2")
+URLS = {"ASPNETCORE_URLS": "http://127.0.0.3:3"}
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "environ", "place"),
+    [
+        (LaunchOptions(port=0, address="127.0.0.1"), SETTINGS, URLS, ("127.0.0.1", 0)),
+        (LaunchOptions(), SETTINGS, URLS, ("127.0.0.2", 2)),
+        (LaunchOptions(), LocalSettings(), URLS, ("127.0.0.3", 3)),
+        (LaunchOptions(), LocalSettings(), {}, ("127.0.0.1", 7071)),
+        (LaunchOptions(), LocalSettings(), {"PORT": "4"}, ("127.0.0.1", 4)),
+    ],
+)
+def test_the_nearest_word_counts(
+    options: LaunchOptions,
+    settings: LocalSettings,
+    environ: dict[str, str],
+    place: tuple[str, int],
+) -> None:
+    assert listening_place(options, settings, environ) == place
+
+
+@pytest.mark.parametrize(
+    ("urls", "place"),
+    [
+        ("http://*:8080", ("0.0.0.0", 8080)),
+        ("http://+:80/", ("0.0.0.0", 80)),
+        ("http://localhost", ("127.0.0.1", 80)),
+        ("http://[::1]:81", ("::1", 81)),
+        ("https://+:443;http://+:82", ("0.0.0.0", 82)),
+    ],
+)
+def test_urls_of_container_images_are_understood(urls: str, place: tuple[str, int]) -> None:
+    assert listening_place(LaunchOptions(), LocalSettings(), {"ASPNETCORE_URLS": urls}) == place
+
+
+def test_urls_without_plain_http_are_refused() -> None:
+    with pytest.raises(UserError, match="expected a URL such as"):
+        listening_place(LaunchOptions(), LocalSettings(), {"ASPNETCORE_URLS": "https://+:443"})
