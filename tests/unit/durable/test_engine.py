@@ -32,7 +32,8 @@ Orchestration = Generator[Any, Any, Any]
 def chain(context: Any) -> Orchestration:
     greetings = []
     for city in ("Tokyo", "Seattle", "London"):
-        greetings.append((yield context.call_activity("hello", city)))
+        greeting = yield context.call_activity("hello", city)
+        greetings.append(greeting)
     return greetings
 
 
@@ -69,7 +70,8 @@ def misspelt(context: Any) -> Orchestration:
 def three_events(context: Any) -> Orchestration:
     got = []
     for _ in range(3):
-        got.append((yield context.wait_for_external_event("Tick")))
+        tick = yield context.wait_for_external_event("Tick")
+        got.append(tick)
     return got
 
 
@@ -363,16 +365,16 @@ async def test_a_replaced_instance_drops_what_the_old_execution_asked_for(
 async def test_an_instance_that_breaks_the_engine_is_failed_and_others_go_on(
     hub_factory: HubFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from func_py.durable.engine import partition
+    from func_py.durable.engine import orchestrations
 
-    real = partition.execution_turn
+    real = orchestrations.execution_turn
 
-    def breaks(lease: Any, slot: Any, state: InstanceState, items: Any, time: Any) -> Any:
+    def breaks(lease: Any, slot: Any, state: InstanceState, *more: Any) -> Any:
         if state.name == "nap":
             raise RuntimeError("a bug of ours")
-        return real(lease, slot, state, items, time)
+        return real(lease, slot, state, *more)
 
-    monkeypatch.setattr(partition, "execution_turn", breaks)
+    monkeypatch.setattr(orchestrations, "execution_turn", breaks)
     async with host(hub_factory) as h:
         bad = await h.run("nap")
         good = await h.run("chain")

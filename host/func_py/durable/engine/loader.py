@@ -7,7 +7,7 @@ import asyncio
 from func_py.durable.engine.functions import FunctionTable
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.slot import Slot
-from func_py.durable.model import HistoryEvent, InstanceState
+from func_py.durable.model import HistoryEvent, InstanceState, OrchestratorCompleted
 from func_py.durable.replay.session import Session
 from func_py.durable.storage.base import TaskHub
 
@@ -41,7 +41,12 @@ class Loader:
             delivered = {event.message_id for event in loaded.history if event.message_id}
             slot.seen |= delivered
             slot.inbox = [item for item in slot.inbox if item.message_id not in delivered]
-            await self._replay(slot, loaded.state, list(loaded.history))
+            events = list(loaded.history)
+            if not isinstance(events[-1], OrchestratorCompleted):
+                # A generation that was opened by continue-as-new and has not run yet.
+                slot.opened = events
+            else:
+                await self._replay(slot, loaded.state, events)
         return True
 
     async def _replay(self, slot: Slot, state: InstanceState, events: list[HistoryEvent]) -> None:

@@ -21,7 +21,8 @@ class EngineOptions:
     session_bytes: int = 256 * 1024 * 1024
     session_idle: timedelta = timedelta(seconds=30)
     timer_horizon: timedelta = timedelta(minutes=5)
-    acquire_interval: timedelta = timedelta(seconds=5)
+    default_version: str | None = None
+    """Version of children that are started without one (host.json defaultVersion)."""
     verify: bool = False
     turns_per_slice: int = 64
     """Turns run before the event loop gets to do something else."""

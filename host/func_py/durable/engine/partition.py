@@ -10,36 +10,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Sequence
-from typing import NamedTuple
+from collections.abc import Coroutine, Sequence
 
 from func_py.durable.engine.activities import task_key
 from func_py.durable.engine.loader import Loader
+from func_py.durable.engine.orchestrations import Orchestrations
 from func_py.durable.engine.outage import Retries
 from func_py.durable.engine.parts import Parts
-from func_py.durable.engine.slot import Item, Slot
+from func_py.durable.engine.slot import Item, Running, Slot
 from func_py.durable.engine.timers import TimerHeap
-from func_py.durable.engine.turns import (
-    activity_event,
-    execution_turn,
-    failing_turn,
-    terminating_turn,
-    turn_time,
-)
+from func_py.durable.engine.turns import activity_event
 from func_py.durable.faults import reach
 from func_py.durable.model import (
     ActivityResult,
     ActivityTask,
     ExecutionStarted,
     ExecutionTerminated,
-    FailureDetails,
-    InstanceState,
     RuntimeStatus,
     TimerFired,
     TimerTask,
     pending_state,
 )
-from func_py.durable.replay.session import Session
 from func_py.durable.storage.base import (
     Committed,
     Lease,
@@ -49,19 +40,9 @@ from func_py.durable.storage.base import (
     TaskKey,
     Turn,
 )
-from func_py.errors import FuncPyError, LeaseLost, StorageUnavailable
+from func_py.errors import LeaseLost, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
-
-_SLOW_TURN_S = 1.0
-
-
-class Running(NamedTuple):
-    """A turn on its way to the store."""
-
-    slot: Slot
-    items: Sequence[Item]
-    turn: Turn
 
 
 class Partition:
@@ -74,8 +55,9 @@ class Partition:
         self._ready: deque[Slot] = deque()
         self._pumping = False
         self._closed = False
-        self._retries = Retries(parts.clock, self._enqueue)
+        self._retries = Retries(parts.clock, self.enqueue)
         self._loader = Loader(parts.hub, parts.functions, parts.poison, parts.options.replay_slice)
+        self._orchestrations = Orchestrations(self, parts)
         self._timers = TimerHeap(parts.clock, self._fire)
         self._horizon = parts.clock.now()
         self._early: list[Mail] | None = []
@@ -148,7 +130,7 @@ class Partition:
             slot.parked = False  # it asks for little: no history, no code
         slot.seen.add(message.id)
         slot.inbox.append(Item(event, message.execution_id, message_id=message.id))
-        self._enqueue(slot)
+        self.enqueue(slot)
 
     def activity_done(self, task: ActivityTask, result: ActivityResult) -> None:
         """An activity of an instance of this partition ended."""
@@ -170,11 +152,12 @@ class Partition:
         if slot is None:
             slot = self._slots[instance_id] = Slot(instance_id)
         slot.inbox.append(item)
-        self._enqueue(slot)
+        self.enqueue(slot)
 
     # ---- the pump --------------------------------------------------------------------------
 
-    def _enqueue(self, slot: Slot) -> None:
+    def enqueue(self, slot: Slot) -> None:
+        """See `Owner.enqueue`."""
         if slot.queued or slot.busy or slot.parked:
             return
         slot.queued = True
@@ -198,143 +181,27 @@ class Partition:
             if slot.busy or not slot.inbox or self._slots.get(slot.instance_id) is not slot:
                 continue
             try:
-                running = self._begin(slot)
+                running = self._orchestrations.begin(slot)
             except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
-                running = self._quarantine(slot, error)
+                running = self._orchestrations.quarantine(slot, error)
             if running is not None:
                 batch.append(running)
         if batch:
-            self._spawn(self._commit(batch))
+            self.spawn(self._commit(batch))
         if self._ready:
             self._pump_soon()
 
-    def _begin(self, slot: Slot) -> Running | None:
-        """Start a turn; None when the instance must be loaded first or nothing is to be done."""
-        state = slot.state
-        terminating = any(isinstance(i.event, ExecutionTerminated) for i in slot.inbox)
-        if state is None:
-            self._load(slot, history=not terminating)
-            return None
-        items = self._valid(slot, state)
-        if not items:
-            return None
-        time = turn_time(slot, items, self._parts.clock.now())
-        if terminating:
-            slot.inbox = []
-            return self._started(
-                slot, items, terminating_turn(self.lease, slot, state, items, time)
-            )
-        if slot.problem is not None:
-            return self._quarantine(slot, slot.problem)
-        poison = self._parts.poison
-        if (problem := poison.turn_problem(slot.instance_id, state.execution_id)) is not None:
-            return self._quarantine(slot, problem)
-        if slot.session is None:
-            orchestrator = self._parts.functions.orchestrator(state.name)
-            if orchestrator is None:
-                self._unregistered(slot, state)
-                return None
-            if state.status is not RuntimeStatus.PENDING:
-                self._load(slot, history=True)
-                return None
-            slot.session = Session(
-                orchestrator.function, slot.instance_id, input_type=orchestrator.input_type
-            )
-        reach("turn.before_code")
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        poison.begin_turn(slot.instance_id, state.execution_id)
-        try:
-            turn = execution_turn(self.lease, slot, state, items, time)
-        finally:
-            poison.end_turn()
-        slot.inbox = []
-        took = loop.time() - began
-        if took > _SLOW_TURN_S:
-            log.warning(
-                "Orchestrator '%s' (instance '%s') blocked the host for %.1f s. Move the work that "
-                "waits or computes into an activity.",
-                state.name,
-                slot.instance_id,
-                took,
-            )
-        reach("turn.after_code")
-        if turn is None:
-            self._discard(items)
-            return None
-        return self._started(slot, items, turn)
-
-    def _started(self, slot: Slot, items: Sequence[Item], turn: Turn) -> Running:
-        slot.busy = True
-        return Running(slot, items, turn)
-
-    def _valid(self, slot: Slot, state: InstanceState) -> list[Item]:
-        """The inbox without what can never be delivered; that is deleted from the store."""
-        if state.status.is_terminal:
-            stray, slot.inbox = slot.inbox, []
-            self._discard(stray)
-            self._forget_slot(slot)
-            return []
-        current = state.execution_id
-        stray = [i for i in slot.inbox if i.execution_id and i.execution_id != current]
-        if stray:
-            self._discard(stray)
-            slot.inbox = [i for i in slot.inbox if not i.execution_id or i.execution_id == current]
-        return slot.inbox
-
-    def _quarantine(self, slot: Slot, error: Exception) -> Running | None:
-        """Fail an instance that cannot be run, so that it takes nothing else down."""
-        state = slot.state
-        if state is None:
-            log.error("Instance '%s' cannot be loaded: %s", slot.instance_id, error)
-            slot.parked = True
-            return None
-        if not isinstance(error, FuncPyError):
-            log.error(
-                "Instance '%s' of '%s' broke the engine and is failed.",
-                slot.instance_id,
-                state.name,
-                exc_info=error,
-            )
-        else:
-            log.error("Instance '%s' of '%s': %s", slot.instance_id, state.name, error)
-        if slot.session is not None:
-            slot.session.close()
-            slot.session = None
-            self._parts.sessions.dropped(slot)
-        items, slot.inbox = slot.inbox, []
-        kind = type(error).__name__ if isinstance(error, FuncPyError) else "InternalError"
-        failure = FailureDetails(type=kind, message=str(error) or kind)
-        time = turn_time(slot, items, self._parts.clock.now())
-        turn = failing_turn(
-            self.lease, slot, state, items, time, failure, keep_events=not slot.failures
-        )
-        return self._started(slot, items, turn)
-
-    def _unregistered(self, slot: Slot, state: InstanceState) -> None:
-        slot.busy = True
-        self._spawn(self._wait_or_fail(slot, state))
-
-    async def _wait_or_fail(self, slot: Slot, state: InstanceState) -> None:
-        generation = slot.generation
-        error = self._parts.functions.missing("orchestrator", state.name)
-        elsewhere = await self._parts.elsewhere("orchestrator", state.name)
-        slot.busy = False
-        if slot.generation != generation:
-            self._enqueue(slot)
-        elif elsewhere:
-            # It stays with this partition; the host that gets it next may have the function.
-            log.warning("Instance '%s' waits for another host: %s", slot.instance_id, error)
-            slot.parked = True
-        else:
-            slot.problem = error
-            self._enqueue(slot)
+    def submit(self, running: Running) -> None:
+        """See `Owner.submit`."""
+        if not self._closed:
+            self.spawn(self._commit([running]))
 
     # ---- loading ---------------------------------------------------------------------------
 
-    def _load(self, slot: Slot, *, history: bool) -> None:
+    def load(self, slot: Slot, *, history: bool) -> None:
+        """See `Owner.load`."""
         slot.busy = True
-        self._spawn(self._load_now(slot, history=history))
+        self.spawn(self._load_now(slot, history=history))
 
     async def _load_now(self, slot: Slot, *, history: bool) -> None:
         generation = slot.generation
@@ -347,7 +214,7 @@ class Partition:
         except Exception as error:  # noqa: BLE001 - one edge: a damaged record harms no other
             slot.busy = False
             slot.forget()
-            self._quarantine(slot, error)
+            self._orchestrations.quarantine(slot, error)
             return
         if self._closed or self._slots.get(slot.instance_id) is not slot:
             return
@@ -355,16 +222,16 @@ class Partition:
         unanswered, slot.unanswered = slot.unanswered, None
         if slot.generation != generation:
             slot.forget()
-            self._enqueue(slot)
+            self.enqueue(slot)
         elif there and unanswered is not None and unanswered.token != slot.token:
             # The commit had happened: what it handed out is stored, and nowhere in memory.
             self._parts.lost(self, "a commit that was not answered had happened")
         elif not there:
             # Purged, replaced, or never there; what a replacement brings comes with its start mail.
-            self._discard(slot.inbox)
+            self.discard(slot.inbox)
             self._detach(slot)
         elif slot.inbox:
-            self._enqueue(slot)
+            self.enqueue(slot)
         else:
             self.evict(slot)
 
@@ -399,9 +266,9 @@ class Partition:
                 case LostReason.FENCED | LostReason.MISSING:
                     why = f"{outcome.reason.name.lower()}: {outcome.detail}"
                 case LostReason.STALE:
-                    self._enqueue(running.slot)
+                    self.enqueue(running.slot)
                 case LostReason.REJECTED:
-                    self._refused(running.slot, outcome.detail)
+                    self._orchestrations.refused(running.slot, outcome.detail)
         # At last, because it closes this partition: every turn of the batch has been accounted for.
         if why:
             self._parts.lost(self, why)
@@ -423,6 +290,8 @@ class Partition:
         slot.token = outcome.token
         slot.state = state
         slot.last_time = state.last_updated_at
+        if turn.replaces_history:
+            self._continued(slot, turn)
         if turn.timers:
             self._timers.add(t for t in turn.timers if t.fire_at < self._horizon)
         if turn.drop_activities:
@@ -437,12 +306,27 @@ class Partition:
             if state.status is not RuntimeStatus.TERMINATED:
                 self._parts.finished(state)
             if not slot.inbox:
-                self._forget_slot(slot)
+                self.forget(slot)
                 return
+        elif slot.session is not None and not slot.session.sticky:
+            # Code that reads its whole history is replayed for each turn.
+            slot.session.close()
+            slot.session = None
+            self._parts.sessions.dropped(slot)
         else:
             self._parts.sessions.used(slot, self._parts.clock.now())
         if slot.inbox:
-            self._enqueue(slot)
+            self.enqueue(slot)
+        elif slot.session is None and not slot.opened:
+            self.forget(slot)
+
+    def _continued(self, slot: Slot, turn: Turn) -> None:
+        """The next generation begins with a session of its own."""
+        if slot.session is not None:
+            slot.session.close()
+            slot.session = None
+        self._parts.sessions.dropped(slot)
+        slot.opened = turn.events
 
     def _undo(self, running: Running) -> None:
         """The turn did not happen: its session has moved on, so drop it; the items wait again."""
@@ -455,45 +339,19 @@ class Partition:
         else:
             slot.inbox[:0] = items
 
-    def _refused(self, slot: Slot, detail: str) -> None:
-        """The store will not take this turn's values: fail the instance without them."""
-        slot.failures += 1
-        if slot.failures > 1:
-            log.error(
-                "Instance '%s' is parked: not even its failure can be stored (%s).",
-                slot.instance_id,
-                detail,
-            )
-            slot.parked = True
-            return
-        slot.busy = True
-        self._spawn(self._fail_refused(slot, detail))
-
-    async def _fail_refused(self, slot: Slot, detail: str) -> None:
-        generation = slot.generation
-        loaded = await self._parts.hub.load(slot.instance_id, history=False)
-        slot.busy = False
-        if loaded is None or self._closed:
-            return
-        if slot.generation != generation:
-            self._enqueue(slot)
-            return
-        slot.state, slot.token = loaded.state, loaded.token
-        slot.problem = FuncPyError(f"the task hub refused the result of a turn: {detail}")
-        self._enqueue(slot)
-
     def _later(self, slots: Sequence[Slot], error: Exception) -> None:
         """The store is away: try these again after a pause."""
         if not self._closed:
             self._parts.outage.began("turns", error)
             self._retries.add(slots)
 
-    def _discard(self, items: Sequence[Item]) -> None:
+    def discard(self, items: Sequence[Item]) -> None:
+        """See `Owner.discard`."""
         messages = [item.message_id for item in items if item.message_id]
         activities: list[TaskKey] = [item.task for item in items if item.task is not None]
         self._parts.pool.release(activities)
         if messages or activities:
-            self._spawn(self._discard_now(messages, activities))
+            self.spawn(self._discard_now(messages, activities))
 
     async def _discard_now(self, messages: list[str], activities: list[TaskKey]) -> None:
         try:
@@ -511,22 +369,24 @@ class Partition:
         if slot.session is not None:
             slot.session.close()
             slot.session = None
-        self._forget_slot(slot)
+        self.forget(slot)
         return True
 
-    def _forget_slot(self, slot: Slot) -> None:
+    def forget(self, slot: Slot) -> None:
+        """See `Owner.forget`."""
         if self._slots.get(slot.instance_id) is slot:
             del self._slots[slot.instance_id]
 
     def _detach(self, slot: Slot) -> None:
-        self._forget_slot(slot)
+        self.forget(slot)
         self._parts.sessions.dropped(slot)
         slot.forget()
         # Results that no turn took: the calls run again when their rows are recovered.
         self._parts.pool.release(item.task for item in slot.inbox if item.task is not None)
         slot.inbox = []
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """See `Owner.spawn`."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._reap)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from func_py.durable.model import HistoryEvent, InstanceState
 from func_py.durable.replay.decisions import Decision
@@ -38,6 +39,14 @@ class Item:
         self.timer = timer
 
 
+class Running(NamedTuple):
+    """A turn on its way to the store."""
+
+    slot: Slot
+    items: Sequence[Item]
+    turn: Turn
+
+
 class Slot:
     """One instance of an owned partition.
 
@@ -55,6 +64,7 @@ class Slot:
         "instance_id",
         "last_time",
         "last_used",
+        "opened",
         "parked",
         "problem",
         "queued",
@@ -73,6 +83,9 @@ class Slot:
         self.session: Session | None = None
         self.extra: Sequence[Decision] = ()
         """Decisions that replay made and history does not hold: work the changed code added."""
+        self.opened: Sequence[HistoryEvent] = ()
+        """The stored beginning of a turn that has not been run: how a continued generation starts.
+        """
         self.problem: Exception | None = None
         """Why the stored history cannot be replayed; the next turn fails the instance with it."""
         self.seen: set[str] = set()
@@ -98,5 +111,11 @@ class Slot:
         self.state = None
         self.token = None
         self.extra = ()
+        self.opened = ()
         self.problem = None
         self.generation += 1
+
+    def run(self, items: Sequence[Item], turn: Turn) -> Running:
+        """A turn has been made; the slot is busy until the store has answered."""
+        self.busy = True
+        return Running(self, items, turn)

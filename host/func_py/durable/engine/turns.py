@@ -7,53 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import assert_never
 
 from msgspec.structs import replace
 
+from func_py.durable.engine.effects import Effects, derived_id, end, fail
 from func_py.durable.engine.slot import Item, Slot
 from func_py.durable.model import (
     ActivityResult,
     ActivityTask,
-    ExecutionCompleted,
     ExecutionStarted,
     ExecutionTerminated,
     FailureDetails,
+    GenericEvent,
     HistoryEvent,
     InstanceState,
+    Message,
     OrchestratorCompleted,
     OrchestratorStarted,
     RuntimeStatus,
     TaskCompleted,
     TaskFailed,
-    TaskScheduled,
-    TimerCreated,
     TimerFired,
-    TimerTask,
 )
-from func_py.durable.replay.decisions import (
-    CallEntity,
-    CallHttp,
-    CancelTimer,
-    Complete,
-    ContinueAsNew,
-    CreateTimer,
-    Decision,
-    Fail,
-    ScheduleActivity,
-    SignalEntity,
-    StartChild,
-)
+from func_py.durable.replay import Session, encode_start_input
+from func_py.durable.replay.decisions import ContinueAsNew
 from func_py.durable.storage.base import Lease, Turn
-
-UNSUPPORTED = {
-    StartChild: "call_sub_orchestrator",
-    CallEntity: "call_entity",
-    SignalEntity: "signal_entity",
-    CallHttp: "call_http",
-    ContinueAsNew: "continue_as_new",
-}
-"""Decisions that this version does not carry out, by the call that makes them."""
 
 
 def turn_time(slot: Slot, items: Sequence[Item], now: datetime) -> datetime:
@@ -94,25 +72,13 @@ def _opened(lease: Lease, slot: Slot, state: InstanceState, items: Sequence[Item
     )
 
 
-def _ended(
-    state: InstanceState,
-    time: datetime,
-    status: RuntimeStatus,
-    output: str | None,
-    failure: FailureDetails | None = None,
-) -> InstanceState:
-    return replace(
-        state,
-        status=status,
-        output=output,
-        failure=failure,
-        completed_at=time,
-        last_updated_at=time,
-    )
-
-
 def execution_turn(
-    lease: Lease, slot: Slot, state: InstanceState, items: Sequence[Item], time: datetime
+    lease: Lease,
+    slot: Slot,
+    state: InstanceState,
+    items: Sequence[Item],
+    time: datetime,
+    default_version: str | None = None,
 ) -> Turn | None:
     """Feed the items to the slot's session and turn its decisions into a `Turn`.
 
@@ -122,108 +88,69 @@ def execution_turn(
     session = slot.session
     assert session is not None
     # Completions of tasks that are not open (a second result, a cancelled timer) are not history.
-    events = [item.event for item in items if session.expects(item.event)]
-    if not events and not slot.extra:
+    events: list[HistoryEvent] = [
+        item.event
+        for item in items
+        if not isinstance(item.event, GenericEvent) and (slot.opened or session.expects(item.event))
+    ]
+    if not events and not slot.extra and not slot.opened:
         return None
-    started = OrchestratorStarted(timestamp=time)
-    session.feed([started, *events], played=False)
+    if not slot.opened:
+        events.insert(0, OrchestratorStarted(timestamp=time))
+    session.feed([*slot.opened, *events], played=False)
     decisions = [*slot.extra, *session.take_decisions()]
     slot.extra = ()
+    slot.opened = ()
 
     turn = _opened(lease, slot, state, items)
     status = RuntimeStatus.SUSPENDED if session.is_suspended else RuntimeStatus.RUNNING
     turn.state = replace(
         state, status=status, custom_status=session.custom_status, last_updated_at=time
     )
-    history: list[HistoryEvent] = [started, *events]
-    _apply(turn, decisions, history, time)
-    history.append(OrchestratorCompleted(timestamp=time))
-    turn.events = history
+    effects = Effects(turn, events, time, default_version)
+    effects.apply(decisions)
+    if effects.continued is not None:
+        _continue(turn, session, effects.continued, time)
+        return turn
+    events.append(OrchestratorCompleted(timestamp=time))
+    turn.events = events
     return turn
 
 
-def _apply(
-    turn: Turn, decisions: Sequence[Decision], history: list[HistoryEvent], time: datetime
-) -> None:
+def _continue(turn: Turn, session: Session, asked: ContinueAsNew, time: datetime) -> None:
+    """Make the turn the end of this generation and the opening of the next.
+
+    The new history begins as a turn that has not been run; a message to itself has it run. What
+    the code has not consumed comes before anything that arrives later.
+    """
     state = turn.state
-    activities: list[ActivityTask] = []
-    timers: list[TimerTask] = []
-    cancelled: list[int] = []
-    instance_id, execution_id = state.instance_id, state.execution_id
-    for decision in decisions:
-        match decision:
-            case ScheduleActivity(task_id=task_id, name=name, input=text):
-                history.append(
-                    TaskScheduled(timestamp=time, task_id=task_id, name=name, input=text)
-                )
-                activities.append(
-                    ActivityTask(
-                        instance_id=instance_id,
-                        execution_id=execution_id,
-                        task_id=task_id,
-                        name=name,
-                        input=text,
-                        trace=state.trace,
-                    )
-                )
-            case CreateTimer(task_id=task_id, fire_at=fire_at):
-                history.append(TimerCreated(timestamp=time, task_id=task_id, fire_at=fire_at))
-                timers.append(
-                    TimerTask(
-                        instance_id=instance_id,
-                        execution_id=execution_id,
-                        task_id=task_id,
-                        fire_at=fire_at,
-                    )
-                )
-            case CancelTimer(task_id=task_id):
-                cancelled.append(task_id)
-            case Complete(output=output):
-                turn.state = _ended(turn.state, time, RuntimeStatus.COMPLETED, output)
-                history.append(
-                    ExecutionCompleted(
-                        timestamp=time, status=RuntimeStatus.COMPLETED, result=output
-                    )
-                )
-            case Fail(failure=failure):
-                _fail(turn, history, time, failure)
-            case StartChild() | CallEntity() | SignalEntity() | CallHttp() | ContinueAsNew():
-                _fail(turn, history, time, _unsupported(decision))
-                break
-            case _:
-                assert_never(decision)
-    if turn.state.status.is_terminal:
-        # Timers end with the execution; activities already asked for still run.
-        timers = []
-    if cancelled:
-        gone = set(cancelled)
-        turn.ended_timers = [*turn.ended_timers, *cancelled]
-        timers = [timer for timer in timers if timer.task_id not in gone]
-    turn.activities = activities
-    turn.timers = timers
-
-
-def _unsupported(decision: Decision) -> FailureDetails:
-    call = UNSUPPORTED[type(decision)]
-    return FailureDetails(
-        type="NotSupportedError",
-        message=f"'{call}' is not supported by this version of func-py yet.",
+    execution_id = derived_id(state.execution_id, "next")
+    started = ExecutionStarted(
+        timestamp=time,
+        name=state.name,
+        execution_id=execution_id,
+        input=encode_start_input(asked.input),
+        version=state.version,
+        parent=state.parent,
+        tags=state.tags,
+        trace=state.trace,
     )
-
-
-def failure_text(name: str, failure: FailureDetails) -> str:
-    """The output of a failed orchestration, as the official extension words it."""
-    return f"Orchestrator function '{name}' failed: {failure.message}"
-
-
-def _fail(turn: Turn, history: list[HistoryEvent], time: datetime, failure: FailureDetails) -> None:
-    text = failure_text(turn.state.name, failure)
-    turn.state = _ended(turn.state, time, RuntimeStatus.FAILED, text, failure)
-    history.append(
-        ExecutionCompleted(
-            timestamp=time, status=RuntimeStatus.FAILED, result=text, failure=failure
-        )
+    turn.replaces_history = True
+    turn.events = [OrchestratorStarted(timestamp=time), started, *session.undelivered()]
+    turn.state = replace(
+        state, execution_id=execution_id, input=started.input, status=RuntimeStatus.RUNNING
     )
+    wake = f"{execution_id}:wake"
+    turn.messages = [
+        *turn.messages,
+        Message(
+            id=wake,
+            instance_id=state.instance_id,
+            execution_id=execution_id,
+            sender=state.instance_id,
+            event=GenericEvent(timestamp=time, message_id=wake),
+        ),
+    ]
 
 
 def terminating_turn(
@@ -238,11 +165,8 @@ def terminating_turn(
             reason = item.event.reason
             break
     turn = _opened(lease, slot, state, items)
-    turn.state = _ended(state, time, RuntimeStatus.TERMINATED, reason)
     turn.drop_activities = True
-    history.append(
-        ExecutionCompleted(timestamp=time, status=RuntimeStatus.TERMINATED, result=reason)
-    )
+    end(turn, history, time, RuntimeStatus.TERMINATED, reason)
     history.append(OrchestratorCompleted(timestamp=time))
     turn.events = history
     return turn
@@ -268,9 +192,8 @@ def failing_turn(
         history.extend(item.event for item in items)
     else:
         history.extend(item.event for item in items if isinstance(item.event, ExecutionStarted))
-    turn.state = state
     turn.drop_activities = True
-    _fail(turn, history, time, failure)
+    fail(turn, history, time, failure)
     history.append(OrchestratorCompleted(timestamp=time))
     turn.events = history
     return turn

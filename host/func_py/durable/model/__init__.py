@@ -1,5 +1,15 @@
 """Values of the durable engine: frozen, no I/O, no clock."""
 
+from func_py.durable.model.entities import (
+    REQUEST_EVENT,
+    EntityBatch,
+    EntityRequest,
+    EntityResult,
+    EntityState,
+    OperationResult,
+    decode_request,
+    encode_request,
+)
 from func_py.durable.model.events import (
     Event,
     EventRaised,
@@ -10,6 +20,7 @@ from func_py.durable.model.events import (
     ExecutionSuspended,
     ExecutionTerminated,
     FailureDetails,
+    GenericEvent,
     HistoryEvent,
     OrchestratorCompleted,
     OrchestratorStarted,
@@ -27,7 +38,14 @@ from func_py.durable.model.events import (
     decode_events,
     encode_events,
 )
-from func_py.durable.model.ids import instance_id_problem, new_id, partition_of
+from func_py.durable.model.ids import (
+    entity_id,
+    entity_id_problem,
+    instance_id_problem,
+    new_id,
+    partition_of,
+    split_entity_id,
+)
 from func_py.durable.model.messages import (
     ActivityResult,
     ActivityTask,
@@ -39,8 +57,13 @@ from func_py.durable.model.messages import (
 from func_py.durable.model.state import InstanceState, pending_state
 
 __all__ = [
+    "REQUEST_EVENT",
     "ActivityResult",
     "ActivityTask",
+    "EntityBatch",
+    "EntityRequest",
+    "EntityResult",
+    "EntityState",
     "Event",
     "EventRaised",
     "EventSent",
@@ -50,9 +73,11 @@ __all__ = [
     "ExecutionSuspended",
     "ExecutionTerminated",
     "FailureDetails",
+    "GenericEvent",
     "HistoryEvent",
     "InstanceState",
     "Message",
+    "OperationResult",
     "OrchestratorCompleted",
     "OrchestratorStarted",
     "ParentLink",
@@ -69,10 +94,15 @@ __all__ = [
     "TraceContext",
     "decode_event",
     "decode_events",
+    "decode_request",
     "encode_event",
     "encode_events",
+    "encode_request",
+    "entity_id",
+    "entity_id_problem",
     "instance_id_problem",
     "new_id",
     "partition_of",
     "pending_state",
+    "split_entity_id",
 ]

@@ -221,6 +221,10 @@ class EventRaised(Event, frozen=True, kw_only=True, omit_defaults=True, tag="Eve
     input: str | None = None
 
 
+class GenericEvent(Event, frozen=True, kw_only=True, tag="GenericEvent"):
+    """Says nothing; as a message it has its instance run a turn."""
+
+
 HistoryEvent = (
     OrchestratorStarted
     | OrchestratorCompleted
@@ -239,6 +243,7 @@ HistoryEvent = (
     | TimerFired
     | EventSent
     | EventRaised
+    | GenericEvent
 )
 
 _encoder = msgspec.json.Encoder()

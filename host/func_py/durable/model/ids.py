@@ -45,7 +45,36 @@ def instance_id_problem(instance_id: str) -> str | None:
         return "Orchestration instance ids must not start with @."
     if len(instance_id) > MAX_INSTANCE_ID_LENGTH:
         return f"Instance ID lengths must not exceed {MAX_INSTANCE_ID_LENGTH} characters."
-    for char in instance_id:
+    return _character_problem(instance_id)
+
+
+def entity_id(name: str, key: str) -> str:
+    """The instance id of an entity; names ignore case, keys do not."""
+    return f"@{name.lower()}@{key}"
+
+
+def split_entity_id(instance_id: str) -> tuple[str, str] | None:
+    """Name and key of an entity, or None for the id of anything else."""
+    if not instance_id.startswith("@"):
+        return None
+    name, separator, key = instance_id[1:].partition("@")
+    return (name, key) if name and separator else None
+
+
+def entity_id_problem(name: str, key: str) -> str | None:
+    """Why these cannot be the name and key of an entity, or None when they can.
+
+    Source: the extension's client checks; a key may be empty.
+    """
+    if not name or "@" in name:
+        return "Entity names must not be empty and must not contain @."
+    if len(entity_id(name, key)) > MAX_INSTANCE_ID_LENGTH:
+        return f"Instance ID lengths must not exceed {MAX_INSTANCE_ID_LENGTH} characters."
+    return _character_problem(name + key)
+
+
+def _character_problem(text: str) -> str | None:
+    for char in text:
         if char in _FORBIDDEN or ord(char) < 0x20 or 0x7F <= ord(char) <= 0x9F:
             return "Instance IDs must not contain /, \\, #, ?, or control characters."
         if 0xD800 <= ord(char) <= 0xDFFF:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from func_py.durable.model.entities import EntityState
 from func_py.durable.model.events import (
     ExecutionStarted,
     FailureDetails,
@@ -18,7 +19,8 @@ from func_py.durable.model.events import (
 class InstanceState(msgspec.Struct, frozen=True, kw_only=True):
     """One instance. `input`, `output`, `custom_status` are stored text: JSON, or plain text of an
     error or a reason. `created_at` is that of the first execution and survives continue-as-new;
-    `last_updated_at` is the time of the last turn's commit."""
+    `last_updated_at` is the time of the last turn's commit. `entity` is set for entities only; one
+    that exists is Running, one that does not is Completed, so that it may be purged."""
 
     instance_id: str
     execution_id: str
@@ -35,6 +37,7 @@ class InstanceState(msgspec.Struct, frozen=True, kw_only=True):
     parent: ParentLink | None = None
     tags: dict[str, str] | None = None
     trace: TraceContext | None = None
+    entity: EntityState | None = None
 
 
 def pending_state(instance_id: str, start: ExecutionStarted) -> InstanceState:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_OID, uuid5
 
@@ -48,6 +47,7 @@ from func_py.durable.replay.decisions import (
 )
 from func_py.durable.replay.inputs import decode_start_input
 from func_py.durable.replay.sdk_event import SdkEvent, sdk_event
+from func_py_bindings.json_text import plain_json
 
 
 class LongTimers(NamedTuple):
@@ -125,7 +125,7 @@ class RecordingContext(DurableOrchestrationContext):  # type: ignore[misc]  # th
 
     def call_activity(self, name: Any, input_: Any = None, expected_type: Any = None) -> Any:
         """See the SDK, whose encoder is made anew for each input; for these it is not needed."""
-        text = _plain_json(input_)
+        text = plain_json(input_)
         if text is None or type(name) is not str or not name:
             return super().call_activity(name, input_, expected_type)
         action = CallActivityAction.__new__(CallActivityAction)
@@ -257,18 +257,6 @@ class _RecordingTimer(TimerTask):  # type: ignore[misc]  # the SDK is untyped
         """See the SDK."""
         super().cancel()
         self._context.note_cancelled(self.id)
-
-
-def _plain_json(value: object) -> str | None:
-    """The SDK's JSON text of a value that has the same one in all its modes; None for others."""
-    if value is None:
-        return "null"
-    # Exact types: a subclass (an enum, say) may have a `to_json` of its own.
-    if type(value) is str:
-        return encode_basestring_ascii(value)
-    if type(value) is int:
-        return str(value)
-    return None
 
 
 def pending_tasks(task: TaskBase) -> Sequence[TaskBase]:

@@ -7,7 +7,6 @@ The SDK builds a decoder and reads the environment for each value. Where nothing
 from __future__ import annotations
 
 import copy
-import json
 from typing import TYPE_CHECKING, Any
 
 from azure.durable_functions.models.history import HistoryEventType as Kind
@@ -15,13 +14,12 @@ from azure.durable_functions.models.Task import AtomicTask
 from azure.durable_functions.models.TaskOrchestrationExecutor import TaskOrchestrationExecutor
 
 from func_py.durable.replay.sdk_event import SdkEvent
+from func_py_bindings.json_text import decode_plain, is_plain
 
 if TYPE_CHECKING:
     from func_py.durable.replay.context import RecordingContext
 
 _RETURNED = frozenset({Kind.TASK_COMPLETED, Kind.SUB_ORCHESTRATION_INSTANCE_COMPLETED})
-
-_decode = json.JSONDecoder().decode
 
 
 class _Executor(TaskOrchestrationExecutor):  # type: ignore[misc]  # the SDK is untyped
@@ -33,7 +31,7 @@ class _Executor(TaskOrchestrationExecutor):  # type: ignore[misc]  # the SDK is 
         task = self.context.open_tasks.get(event.TaskScheduledId)
         if (
             text is None
-            or "__class__" in text
+            or not is_plain(text)
             or event.event_type not in _RETURNED
             or not isinstance(task, AtomicTask)
             or getattr(task, "_expected_output_type", None) is not None
@@ -41,7 +39,7 @@ class _Executor(TaskOrchestrationExecutor):  # type: ignore[misc]  # the SDK is 
             super().set_task_value(event, is_success, id_key)
             return
         del self.context.open_tasks[event.TaskScheduledId]
-        value = _decode(text)
+        value = decode_plain(text)
         task.set_is_played(event._is_played)
         task.set_value(is_error=False, value=value)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import assert_never
 
-import msgspec
-
 from func_py.durable.model import (
+    EntityRequest,
     EventSent,
     ExecutionCompleted,
     RuntimeStatus,
     SubOrchestrationCreated,
     TaskScheduled,
     TimerCreated,
+    decode_request,
 )
 from func_py.durable.replay.decisions import (
     HTTP_ACTIVITY_NAME,
@@ -32,23 +32,9 @@ from func_py.durable.replay.decisions import (
 SchedulingEvent = TaskScheduled | TimerCreated | SubOrchestrationCreated | EventSent
 
 
-class EntityRequest(msgspec.Struct, frozen=True):
-    """What of an entity request's JSON text is compared; nothing of it is required."""
-
-    id: str = ""
-    op: str = ""
-    signal: bool = False
-
-
-_request_decoder = msgspec.json.Decoder(EntityRequest)
-
-
 def entity_request(event: EventSent) -> EntityRequest:
     """The request that an EventSent carries; an empty one when it carries something else."""
-    try:
-        return _request_decoder.decode(event.input or "{}")
-    except (msgspec.DecodeError, UnicodeError):
-        return EntityRequest()
+    return decode_request(event.input) or EntityRequest()
 
 
 def is_match(decision: Decision, event: SchedulingEvent) -> bool:
@@ -67,10 +53,11 @@ def is_match(decision: Decision, event: SchedulingEvent) -> bool:
             if decision.instance_id != event.instance_id:
                 return False
             request = entity_request(event)
-            if not request.op:
+            if not request.operation:
                 return True
-            is_signal = isinstance(decision, SignalEntity)
-            return request.signal == is_signal and _is_same(decision.operation, request.op)
+            if request.is_signal != isinstance(decision, SignalEntity):
+                return False
+            return _is_same(decision.operation, request.operation)
         case _:
             return False
 
@@ -101,8 +88,8 @@ def describe_event(event: SchedulingEvent | ExecutionCompleted) -> str:
             return _child(event.task_id, event.name, event.instance_id)
         case EventSent():
             request = entity_request(event)
-            kind = "signal" if request.signal else "call"
-            return f"{kind} '{request.op}' to '{event.instance_id}' (#{event.task_id})"
+            kind = "signal" if request.is_signal else "call"
+            return f"{kind} '{request.operation}' to '{event.instance_id}' (#{event.task_id})"
         case ExecutionCompleted():
             return f"the end as {event.status.value}"
         case _:

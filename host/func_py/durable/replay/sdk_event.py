@@ -16,6 +16,7 @@ from func_py.durable.model import (
     ExecutionStarted,
     ExecutionSuspended,
     ExecutionTerminated,
+    GenericEvent,
     HistoryEvent,
     OrchestratorCompleted,
     OrchestratorStarted,
@@ -104,6 +105,8 @@ def _translate(event: HistoryEvent) -> tuple[Kind, int, dict[str, Any]]:
         case ExecutionCompleted():
             members = {"OrchestrationStatus": event.status.value, "Result": event.result}
             return Kind.EXECUTION_COMPLETED, -1, members
+        case GenericEvent():
+            return Kind.GENERIC_EVENT, -1, {}
         case _:
             assert_never(event)
 

@@ -10,6 +10,7 @@ import msgspec
 
 from func_py.durable.model import (
     ActivityTask,
+    EntityState,
     ExecutionStarted,
     FailureDetails,
     HistoryEvent,
@@ -54,6 +55,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     output: str | None = None
     custom_status: str | None = None
     failure: FailureDetails | None = None
+    entity: EntityState | None = None
 
 
 class SqlToken(msgspec.Struct, frozen=True):
@@ -137,6 +139,7 @@ def progress_text(state: InstanceState) -> str:
             state.output,
             state.custom_status,
             state.failure,
+            state.entity,
         )
     )
 
@@ -197,6 +200,7 @@ def read_instance(row: InstanceRow) -> tuple[InstanceState, SqlToken]:
         parent=born.parent,
         tags=born.tags,
         trace=born.trace,
+        entity=now.entity,
     )
     return state, SqlToken(execution_id, turns, history_length, born)
 

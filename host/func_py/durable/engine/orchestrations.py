@@ -1,0 +1,237 @@
+"""Begins turns of orchestrations: what to run, what to wait for, what to give up on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Protocol
+
+from func_py.durable.engine.effects import refusal
+from func_py.durable.engine.parts import Parts
+from func_py.durable.engine.slot import Item, Running, Slot
+from func_py.durable.engine.turns import (
+    execution_turn,
+    failing_turn,
+    terminating_turn,
+    turn_time,
+)
+from func_py.durable.faults import reach
+from func_py.durable.model import (
+    ExecutionStarted,
+    ExecutionTerminated,
+    FailureDetails,
+    InstanceState,
+    Message,
+    RuntimeStatus,
+)
+from func_py.durable.replay.session import Session
+from func_py.durable.storage.base import Lease, Turn
+from func_py.errors import FuncPyError
+
+log = logging.getLogger("func_py.durable.engine")
+
+_SLOW_TURN_S = 1.0
+
+
+class Owner(Protocol):
+    """What a processor may ask of the partition it works for."""
+
+    lease: Lease
+
+    def enqueue(self, slot: Slot) -> None:
+        """Let the slot have a turn when it has something in its inbox."""
+        ...
+
+    def load(self, slot: Slot, *, history: bool) -> None:
+        """Fill the slot from the store; it is busy until then, and enqueued afterwards."""
+        ...
+
+    def discard(self, items: Sequence[Item]) -> None:
+        """Delete from the store what no turn will take."""
+        ...
+
+    def forget(self, slot: Slot) -> None:
+        """Hold nothing of this instance any more."""
+        ...
+
+    def submit(self, running: Running) -> None:
+        """Commit a turn that was not the answer of `begin`."""
+        ...
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something in the background; an exception in it drops the partition."""
+        ...
+
+
+class Orchestrations:
+    """The processor of orchestration instances."""
+
+    def __init__(self, owner: Owner, parts: Parts) -> None:
+        self._owner = owner
+        self._parts = parts
+
+    def begin(self, slot: Slot) -> Running | None:
+        """Start a turn; None when the instance must be loaded first or nothing is to be done."""
+        state = slot.state
+        terminating = any(isinstance(i.event, ExecutionTerminated) for i in slot.inbox)
+        if state is None:
+            self._owner.load(slot, history=not terminating)
+            return None
+        items = self._valid(slot, state)
+        if not items:
+            return None
+        time = turn_time(slot, items, self._parts.clock.now())
+        if terminating:
+            slot.inbox = []
+            return slot.run(items, terminating_turn(self._owner.lease, slot, state, items, time))
+        if slot.problem is not None:
+            return self.quarantine(slot, slot.problem)
+        poison = self._parts.poison
+        if (problem := poison.turn_problem(slot.instance_id, state.execution_id)) is not None:
+            return self.quarantine(slot, problem)
+        if slot.session is None:
+            orchestrator = self._parts.functions.orchestrator(state.name)
+            if orchestrator is None:
+                slot.busy = True
+                self._owner.spawn(self._wait_or_fail(slot, state))
+                return None
+            if state.status is not RuntimeStatus.PENDING and not slot.opened:
+                self._owner.load(slot, history=True)
+                return None
+            slot.session = Session(
+                orchestrator.function, slot.instance_id, input_type=orchestrator.input_type
+            )
+        reach("turn.before_code")
+        turn = self._run(slot, state, items)
+        slot.inbox = []
+        reach("turn.after_code")
+        if turn is None:
+            self._owner.discard(items)
+            return None
+        return slot.run(items, turn)
+
+    def _run(self, slot: Slot, state: InstanceState, items: Sequence[Item]) -> Turn | None:
+        """Let the code see the items; tells when it held up everybody else."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._parts.poison.begin_turn(slot.instance_id, state.execution_id)
+        try:
+            time = turn_time(slot, items, self._parts.clock.now())
+            options = self._parts.options
+            return execution_turn(
+                self._owner.lease, slot, state, items, time, options.default_version
+            )
+        finally:
+            self._parts.poison.end_turn()
+            took = loop.time() - began
+            if took > _SLOW_TURN_S:
+                log.warning(
+                    "Orchestrator '%s' (instance '%s') blocked the host for %.1f s. Move the work "
+                    "that waits or computes into an activity.",
+                    state.name,
+                    slot.instance_id,
+                    took,
+                )
+
+    def _valid(self, slot: Slot, state: InstanceState) -> list[Item]:
+        """The inbox without what can never be delivered; that is deleted from the store."""
+        if state.status.is_terminal:
+            stray, slot.inbox = slot.inbox, []
+            self._owner.discard(stray)
+            self._owner.forget(slot)
+            return []
+        current = state.execution_id
+        stray = [i for i in slot.inbox if i.execution_id and i.execution_id != current]
+        if stray:
+            self._drop(slot, stray)
+            slot.inbox = [i for i in slot.inbox if not i.execution_id or i.execution_id == current]
+        return slot.inbox
+
+    def _drop(self, slot: Slot, stray: Sequence[Item]) -> None:
+        """Discard items; a parent whose child cannot start under a living id is told before."""
+        problem = f"An Orchestration instance with the ID {slot.instance_id} already exists."
+        now = self._parts.clock.now()
+        answers = [
+            refusal(event.parent, event.parent.task_id, problem, now)
+            for event in (item.event for item in stray)
+            if isinstance(event, ExecutionStarted) and event.parent is not None
+        ]
+        if answers:
+            self._owner.spawn(self._answer_and_drop(answers, stray))
+        else:
+            self._owner.discard(stray)
+
+    async def _answer_and_drop(self, answers: Sequence[Message], stray: Sequence[Item]) -> None:
+        await self._parts.hub.send(answers)
+        self._owner.discard(stray)
+
+    def quarantine(self, slot: Slot, error: Exception) -> Running | None:
+        """Fail an instance that cannot be run, so that it takes nothing else down."""
+        state = slot.state
+        if state is None:
+            log.error("Instance '%s' cannot be loaded: %s", slot.instance_id, error)
+            slot.parked = True
+            return None
+        if not isinstance(error, FuncPyError):
+            log.error(
+                "Instance '%s' of '%s' broke the engine and is failed.",
+                slot.instance_id,
+                state.name,
+                exc_info=error,
+            )
+        else:
+            log.error("Instance '%s' of '%s': %s", slot.instance_id, state.name, error)
+        if slot.session is not None:
+            slot.session.close()
+            slot.session = None
+            self._parts.sessions.dropped(slot)
+        items, slot.inbox = slot.inbox, []
+        kind = type(error).__name__ if isinstance(error, FuncPyError) else "InternalError"
+        failure = FailureDetails(type=kind, message=str(error) or kind)
+        time = turn_time(slot, items, self._parts.clock.now())
+        turn = failing_turn(
+            self._owner.lease, slot, state, items, time, failure, keep_events=not slot.failures
+        )
+        return slot.run(items, turn)
+
+    async def _wait_or_fail(self, slot: Slot, state: InstanceState) -> None:
+        """The orchestrator is not registered here: another host may have it."""
+        generation = slot.generation
+        error = self._parts.functions.missing("orchestrator", state.name)
+        elsewhere = await self._parts.elsewhere("orchestrator", state.name)
+        slot.busy = False
+        if slot.generation != generation:
+            self._owner.enqueue(slot)
+        elif elsewhere:
+            # It stays with this partition; the host that gets it next may have the function.
+            log.warning("Instance '%s' waits for another host: %s", slot.instance_id, error)
+            slot.parked = True
+        else:
+            slot.problem = error
+            self._owner.enqueue(slot)
+
+    def refused(self, slot: Slot, detail: str) -> None:
+        """The store will not take a turn's values: fail the instance without them."""
+        slot.failures += 1
+        if slot.failures > 1:
+            log.error(
+                "Instance '%s' is parked: not even its failure can be stored (%s).",
+                slot.instance_id,
+                detail,
+            )
+            slot.parked = True
+            return
+        slot.busy = True
+        self._owner.spawn(self._fail_refused(slot, detail))
+
+    async def _fail_refused(self, slot: Slot, detail: str) -> None:
+        generation = slot.generation
+        loaded = await self._parts.hub.load(slot.instance_id, history=False)
+        slot.busy = False
+        if loaded is None:
+            return
+        if slot.generation == generation:
+            slot.state, slot.token = loaded.state, loaded.token
+            slot.problem = FuncPyError(f"the task hub refused the result of a turn: {detail}")
+        self._owner.enqueue(slot)
