@@ -4,12 +4,15 @@ FuncPyError
 ├── UserError                  shown without traceback; names file, function or key
 │   ├── ConfigError            host.json / local.settings.json: file, key path, value
 │   ├── DiscoveryError         app import or indexing: every problem of the app
-│   └── BindingError           unknown type, bad property, failed conversion
+│   ├── BindingError           unknown type, bad property, failed conversion
+│   └── FunctionTimeout        a function ran longer than host.json allows
 ├── DurableError
-│   ├── InstanceNotFound / InstanceAlreadyExists / InstanceNotFinished
+│   ├── InstanceNotFound / InstanceAlreadyExists / InstanceNotFinished /
+│   │   InstanceNotFailed
 │   ├── InvalidInstanceId      the id cannot be used
 │   ├── FunctionNotRegistered  a start names an orchestrator that nobody has
 │   ├── NonDeterminismError    event index, expected, got
+│   ├── TaskHubNotFound        it was not created yet
 │   └── SchemaMismatch         found and required versions of a task hub
 ├── StorageError
 │   ├── StorageUnavailable     transient: the caller may repeat the call
@@ -61,6 +64,25 @@ class BindingError(UserError):
         super().__init__(f"function '{function}', binding '{binding}': {problem}")
 
 
+class FunctionTimeout(UserError):
+    """An invocation took longer than `functionTimeout`; `limit` is that, as host.json writes it.
+
+    `runs_on`: the code is in a thread, which nothing can stop.
+    """
+
+    def __init__(self, function: str, limit: str, *, runs_on: bool) -> None:
+        self.function = function
+        self.limit = limit
+        self.runs_on = runs_on
+        text = f"function '{function}' exceeded the functionTimeout of {limit}"
+        if runs_on:
+            text += (
+                ". It is no 'async def': its thread cannot be stopped and is left alone. What it "
+                "does from now on is not waited for, and its result is dropped"
+            )
+        super().__init__(text + ".")
+
+
 class DurableError(FuncPyError):
     """A durable operation cannot be carried out."""
 
@@ -89,6 +111,17 @@ class InstanceNotFinished(DurableError):
         self.instance_id = instance_id
         self.status = status
         super().__init__(f"The instance '{instance_id}' is in the {status} state, not finished.")
+
+
+class InstanceNotFailed(DurableError):
+    """Only a failed orchestration can be rewound."""
+
+    def __init__(self, instance_id: str, status: str) -> None:
+        self.instance_id = instance_id
+        self.status = status
+        super().__init__(
+            "The rewind operation is only supported on failed orchestration instances."
+        )
 
 
 class InvalidInstanceId(DurableError):
@@ -136,6 +169,17 @@ class NonDeterminismError(DurableError):
             f"Non-Deterministic workflow detected: history event {index} says {expected}, but the "
             f"code now asked for {got}{at}. Was the orchestrator changed after this instance had "
             "started, or does it read the clock, random numbers or other outside state directly?"
+        )
+
+
+class TaskHubNotFound(DurableError):
+    """The task hub was not created yet."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        super().__init__(
+            f"There is no task hub at {location} yet. `func-py start` makes it when the app has "
+            "durable functions."
         )
 
 

@@ -23,6 +23,8 @@ POINTS: dict[str, str] = {
     "turn.after_commit": "the turn is durable, no activity started, no message was delivered",
     "activity.before_run": "an activity is about to run",
     "activity.after_run": "an activity ran, its result is nowhere but in memory",
+    "entity.before_run": "operations were taken into a turn, user code has not run",
+    "entity.after_run": "operations ran, nothing of their effect is stored",
     "timer.fired": "a timer was due, the turn it causes has not run",
     "host.acquired": "partitions were acquired, nothing has been recovered",
 }

@@ -7,103 +7,42 @@ get in process all end here, so they answer with the same status codes and bodie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
-import msgspec
-
 from func_py.durable.client import DurableClient
-from func_py.durable.model import InstanceState, RuntimeStatus, TraceContext
+from func_py.durable.model import InstanceState, RuntimeStatus
 from func_py.durable.storage.base import InstanceQuery
 from func_py.errors import (
     DurableError,
     InstanceAlreadyExists,
+    InstanceNotFailed,
     InstanceNotFinished,
+    InstanceNotFound,
     StorageUnavailable,
     UserError,
 )
-from func_py.management.projection import JsonObject, history_entries, shown, status_object
+from func_py.management.calls import (
+    ACCEPTED,
+    CONTINUATION_HEADER,
+    NOT_FOUND,
+    ApiRequest,
+    ApiResponse,
+    bad_request,
+    is_json,
+    json_text,
+    page_size,
+)
+from func_py.management.entities import EntityApi
+from func_py.management.projection import (
+    JsonObject,
+    history_entries,
+    shown,
+    status_object,
+)
 
 BASE_PATH = "/runtime/webhooks/durabletask"
-CONTINUATION_HEADER = "x-ms-continuation-token"
-
-
-class NoBody:
-    """Stands for an empty response body, which is not the JSON value null."""
-
-
-NO_BODY = NoBody()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiRequest:
-    """One call. `path` is what follows the base, decoded. Query names are lower case, each with
-    all its values. `origin` is `scheme://authority` of the caller's view, for links; `url` its
-    whole request URL."""
-
-    method: str
-    path: str
-    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    body: bytes = b""
-    content_type: str = ""
-    origin: str = ""
-    url: str = ""
-    continuation: str = ""
-    trace: TraceContext | None = None
-
-    def value(self, name: str) -> str | None:
-        """The first value of a query parameter, or None; blank counts as absent."""
-        values = self.query.get(name)
-        return values[0] if values and values[0].strip() else None
-
-    def flag(self, name: str, default: bool) -> bool:
-        """A boolean parameter; what is neither `true` nor `false` counts as absent."""
-        text = (self.value(name) or "").lower()
-        return default if text not in ("true", "false") else text == "true"
-
-    def number(self, name: str) -> float | None:
-        """A number; what does not parse counts as absent."""
-        try:
-            return float(self.value(name) or "")
-        except ValueError:
-            return None
-
-    def items(self, name: str) -> list[str]:
-        """A list parameter: repeated, comma separated, or both."""
-        return [
-            item.strip()
-            for value in self.query.get(name, ())
-            for item in value.split(",")
-            if item.strip()
-        ]
-
-    def time(self, name: str) -> datetime | None:
-        """A point in time, ISO 8601; without offset it is UTC. Unparsable counts as absent."""
-        text = self.value(name)
-        if text is None:
-            return None
-        try:
-            parsed = datetime.fromisoformat(text.replace(" ", "+"))
-        except ValueError:
-            return None
-        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiResponse:
-    """The answer. `body` is a JSON value, or NO_BODY."""
-
-    status: int
-    body: Any = NO_BODY
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-_NOT_FOUND = ApiResponse(404)
 _GONE = ApiResponse(410)
-_ACCEPTED = ApiResponse(202)
 
 _Handler = Callable[["DurableApi", ApiRequest, list[str]], Awaitable[ApiResponse]]
 
@@ -114,6 +53,7 @@ class DurableApi:
     def __init__(self, client: DurableClient, hub_name: str, *, code: str = "") -> None:
         """`code` is the system key that links carry; empty in development without keys."""
         self._client = client
+        self._entities = EntityApi(client)
         self._hub_name = hub_name
         self._code = code
 
@@ -122,10 +62,10 @@ class DurableApi:
         parts = [part for part in request.path.strip("/").split("/") if part]
         handler = _route(request.method, parts)
         if handler is None:
-            return _NOT_FOUND
+            return NOT_FOUND
         hub = request.value("taskhub")
         if hub is not None and hub.lower() != self._hub_name.lower():
-            return _bad_request(
+            return bad_request(
                 f"This host serves the task hub '{self._hub_name}', not '{hub}'. "
                 "Leave taskHub out, or call the host that has that hub."
             )
@@ -134,7 +74,7 @@ class DurableApi:
         except InstanceAlreadyExists as error:
             return _failed(error, "Something went wrong while processing your request")
         except (DurableError, UserError) as error:
-            return _bad_request("One or more of the arguments submitted is incorrect", error=error)
+            return bad_request("One or more of the arguments submitted is incorrect", error=error)
         except StorageUnavailable as error:
             return ApiResponse(
                 503,
@@ -150,7 +90,8 @@ class DurableApi:
     def links(self, instance_id: str, origin: str) -> JsonObject:
         """The management URLs of an instance, in the order of the official payload."""
         base = f"{origin}{BASE_PATH}/instances/{quote(instance_id, safe='')}"
-        query = f"taskHub={quote(self._hub_name, safe='')}&connection=Storage&code={self._code}"
+        hub, code = quote(self._hub_name, safe=""), quote(self._code, safe="")
+        query = f"taskHub={hub}&connection=Storage&code={code}"
         return {
             "id": instance_id,
             "statusQueryGetUri": f"{base}?{query}",
@@ -173,9 +114,9 @@ class DurableApi:
 
     async def start(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
         """`POST orchestrators/{name}[/{id}]`."""
-        text = _json_text(request.body)
+        text = json_text(request.body)
         if text is None and request.body.strip():
-            return _bad_request("Invalid JSON content")
+            return bad_request("Invalid JSON content")
         instance_id = await self._client.start(
             parts[1],
             instance_id=parts[2] if len(parts) > 2 else None,
@@ -183,12 +124,16 @@ class DurableApi:
             version=request.value("version"),
             trace=request.trace,
         )
+        return await self._started(instance_id, request)
+
+    async def _started(self, instance_id: str, request: ApiRequest) -> ApiResponse:
+        """The answer to a start: at once, or when it has ended, as the request asks."""
         timeout = request.number("timeout")
         interval = request.number("pollinginterval")
         if timeout is None or interval is None:
             return self._check_status(instance_id, request)
         if interval > timeout:
-            return _bad_request(
+            return bad_request(
                 f"Total timeout {timeout:g} should be bigger than retry timeout {interval:g}"
             )
         return await self._wait(instance_id, request, timeout, interval)
@@ -212,7 +157,9 @@ class DurableApi:
     async def status(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
         """`GET instances/{id}`."""
         state = await self._client.get(parts[1])
-        return _NOT_FOUND if state is None else await self._answer(state, request)
+        if state is None or _is_gone(state):
+            return NOT_FOUND
+        return await self._answer(state, request)
 
     async def _answer(self, state: InstanceState, request: ApiRequest) -> ApiResponse:
         show_input = request.flag("showinput", True)
@@ -246,11 +193,15 @@ class DurableApi:
                     created_to=request.time("createdtimeto"),
                     statuses=frozenset(s for s in RuntimeStatus if s.value in names),
                     prefix=request.value("instanceidprefix") or "",
-                    page_size=int(top) if top is not None and top >= 1 else 100,
+                    page_size=page_size(top),
                     continuation=continuation,
                 )
             )
-            found += [status_object(state, show_input=show_input) for state in page.items]
+            found += [
+                status_object(state, show_input=show_input)
+                for state in page.items
+                if not _is_gone(state)
+            ]
             continuation = page.continuation
             # The SDK never follows a token: without paging parameters it gets everything.
             if not continuation or top is not None or request.continuation:
@@ -260,22 +211,29 @@ class DurableApi:
         """`POST instances/{id}/raiseEvent/{eventName}`."""
         state = await self._client.get(parts[1])
         if state is None:
-            return _NOT_FOUND
+            return NOT_FOUND
+        if state.entity is not None:
+            return bad_request("An entity takes no events. Signal an operation to it.")
         if state.status.is_terminal:
             return _GONE
-        if request.content_type.split(";")[0].strip().lower() != "application/json":
+        if not is_json(request.content_type):
             return ApiResponse(
                 400, {"Message": "Only application/json request content is supported"}
             )
-        text = _json_text(request.body)
+        text = json_text(request.body)
         if text is None:
-            return _bad_request("Invalid JSON content")
+            return bad_request("Invalid JSON content")
         await self._client.raise_event(parts[1], "/".join(parts[3:]), text)
-        return _ACCEPTED
+        return ACCEPTED
 
     async def terminate(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
-        """`POST instances/{id}/terminate?reason=`."""
-        return await self._command(parts[1], self._client.terminate, request)
+        """`POST instances/{id}/terminate?reason=`; `recursive=true` ends its children too."""
+        recursive = request.flag("recursive", False)
+
+        async def send(instance_id: str, reason: str | None) -> None:
+            await self._client.terminate(instance_id, reason, recursive=recursive)
+
+        return await self._command(parts[1], send, request)
 
     async def suspend(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
         """`POST instances/{id}/suspend?reason=`; suspending twice is no error."""
@@ -293,37 +251,83 @@ class DurableApi:
     ) -> ApiResponse:
         state = await self._client.get(instance_id)
         if state is None:
-            return _NOT_FOUND
+            return NOT_FOUND
+        if state.entity is not None:
+            return bad_request("An entity has no life cycle. Signal an operation to it.")
         if state.status.is_terminal:
             return _GONE
         await send(instance_id, request.value("reason"))
-        return _ACCEPTED
+        return ACCEPTED
+
+    async def rewind(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
+        """`POST instances/{id}/rewind?reason=`."""
+        state = await self._client.get(parts[1])
+        if state is None:
+            return NOT_FOUND
+        if state.status is RuntimeStatus.FAILED:
+            await self._client.rewind(parts[1], request.value("reason"))
+            return ACCEPTED
+        if state.status.is_terminal:
+            return _GONE
+        error = InstanceNotFailed(parts[1], state.status.value)
+        return _failed(error, "Something went wrong while processing your request")
+
+    async def restart(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
+        """`POST instances/{id}/restart?restartWithNewInstanceId=`."""
+        try:
+            instance_id = await self._client.restart(
+                parts[1], new_instance_id=request.flag("restartwithnewinstanceid", True)
+            )
+        except InstanceNotFound as error:
+            return bad_request(
+                "InstanceId does not match a valid orchestration instance.", error=error
+            )
+        return await self._started(instance_id, request)
+
+    async def purge_all(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
+        """`DELETE instances?createdTimeFrom=&createdTimeTo=&runtimeStatus=`."""
+        created_from = request.time("createdtimefrom")
+        if created_from is None:
+            return ApiResponse(400, "Please provide value for 'createdTimeFrom' parameter.")
+        names = set(request.items("runtimestatus"))
+        count = await self._client.purge_all(
+            created_from,
+            request.time("createdtimeto"),
+            [status for status in RuntimeStatus if status.value in names],
+        )
+        return ApiResponse(200, {"instancesDeleted": count}) if count else NOT_FOUND
 
     async def purge(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
-        """`DELETE instances/{id}`; an unfinished instance is left alone."""
+        """`DELETE instances/{id}`; an unfinished instance is left alone.
+
+        `recursive=true` deletes its finished children as well.
+        """
+        if request.flag("recursive", False):
+            if await self._client.get(parts[1]) is None:
+                return NOT_FOUND
+            count = await self._client.purge_with_children(parts[1])
+            return ApiResponse(200, {"instancesDeleted": count})
         try:
             found = await self._client.purge(parts[1])
         except InstanceNotFinished:
             return ApiResponse(200, {"instancesDeleted": 0})
-        return ApiResponse(200, {"instancesDeleted": 1}) if found else _NOT_FOUND
+        return ApiResponse(200, {"instancesDeleted": 1}) if found else NOT_FOUND
 
-    async def unsupported(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
-        """An operation of the official API that this version does not have."""
-        return ApiResponse(
-            501,
-            {
-                "Message": f"{request.method} {request.path} is not supported by this version of "
-                "func-py yet."
-            },
-        )
+    async def entities(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
+        """Everything below `entities`."""
+        return await self._entities.handle(request, parts)
+
+    async def make_primary(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
+        """`makeprimary`: there is one hub and no app lease, so this app is primary already."""
+        return ApiResponse(200)
 
 
 _OPERATIONS: dict[str, _Handler] = {
     "terminate": DurableApi.terminate,
     "suspend": DurableApi.suspend,
     "resume": DurableApi.resume,
-    "rewind": DurableApi.unsupported,
-    "restart": DurableApi.unsupported,
+    "rewind": DurableApi.rewind,
+    "restart": DurableApi.restart,
 }
 
 
@@ -333,12 +337,14 @@ def _route(method: str, parts: list[str]) -> _Handler | None:
     count = len(parts)
     if kind == "orchestrators" and count in (2, 3):
         return DurableApi.start if method == "POST" else None
-    if kind == "entities" and count <= 3:
-        return DurableApi.unsupported
+    if kind in ("entities", "entities:clean"):
+        return DurableApi.entities
+    if kind == "makeprimary" and count == 1:
+        return DurableApi.make_primary
     if kind != "instances":
         return None
     if count == 1:
-        return {"GET": DurableApi.query, "DELETE": DurableApi.unsupported}.get(method)
+        return {"GET": DurableApi.query, "DELETE": DurableApi.purge_all}.get(method)
     if count == 2:
         return {"GET": DurableApi.status, "DELETE": DurableApi.purge}.get(method)
     if method != "POST":
@@ -348,23 +354,9 @@ def _route(method: str, parts: list[str]) -> _Handler | None:
     return DurableApi.raise_event if parts[2].lower() == "raiseevent" else None
 
 
-def _json_text(body: bytes) -> str | None:
-    """The body as stored text when it is one JSON value; None when it is empty or is not."""
-    if not body.strip():
-        return None
-    try:
-        msgspec.json.decode(body, type=msgspec.Raw)
-        msgspec.json.decode(body)
-        return body.decode("utf-8")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _bad_request(message: str, *, error: Exception | None = None) -> ApiResponse:
-    body: JsonObject = {"Message": message, "ExceptionMessage": str(error or message)}
-    if error is not None:
-        body["ExceptionType"] = type(error).__name__
-    return ApiResponse(400, body)
+def _is_gone(state: InstanceState) -> bool:
+    """Whether it is the record of an entity that does not exist any more."""
+    return state.entity is not None and not state.entity.exists
 
 
 def _failed(error: Exception, message: str) -> ApiResponse:

@@ -8,14 +8,8 @@ import msgspec
 from aiohttp import web
 
 from func_py.durable.model import TraceContext
-from func_py.management.api import (
-    BASE_PATH,
-    CONTINUATION_HEADER,
-    NO_BODY,
-    ApiRequest,
-    ApiResponse,
-    DurableApi,
-)
+from func_py.management.api import BASE_PATH, DurableApi
+from func_py.management.calls import CONTINUATION_HEADER, NO_BODY, ApiRequest, ApiResponse
 
 JSON_TYPE = "application/json; charset=utf-8"
 

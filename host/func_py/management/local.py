@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from func_py.durable.model import TraceContext
-from func_py.management.api import NO_BODY, ApiRequest, DurableApi
+from func_py.management.api import DurableApi
+from func_py.management.calls import NO_BODY, ApiRequest
 
 
 class LocalTransport:

@@ -1,4 +1,4 @@
-"""The JSON shapes of the management API: status objects and the history projection.
+"""The JSON shapes of the management API: status objects, entities, the history projection.
 
 Source: the official extension's HTTP API. Stored texts are shown parsed when they are JSON, as a
 JSON string otherwise.
@@ -17,6 +17,7 @@ from func_py.durable.model import (
     EventSent,
     ExecutionCompleted,
     ExecutionResumed,
+    ExecutionRewound,
     ExecutionStarted,
     ExecutionSuspended,
     ExecutionTerminated,
@@ -32,6 +33,7 @@ from func_py.durable.model import (
     TaskScheduled,
     TimerCreated,
     TimerFired,
+    split_entity_id,
 )
 
 JsonObject = dict[str, Any]
@@ -68,6 +70,17 @@ def status_object(state: InstanceState, *, show_input: bool = True) -> JsonObjec
         "output": shown(state.output),
         "createdTime": seconds(state.created_at),
         "lastUpdatedTime": seconds(state.last_updated_at),
+    }
+
+
+def entity_object(state: InstanceState, *, with_state: bool) -> JsonObject:
+    """One entity as a list shows it; `state` is null unless it was asked for."""
+    name, key = split_entity_id(state.instance_id) or ("", "")
+    text = state.entity.state if with_state and state.entity is not None else None
+    return {
+        "entityId": {"name": name, "key": key},
+        "lastOperationTime": precise(state.last_updated_at),
+        "state": shown(text),
     }
 
 
@@ -127,7 +140,7 @@ def _members(
         case ExecutionTerminated():
             if show_input:
                 members["Input"] = event.reason
-        case ExecutionSuspended() | ExecutionResumed():
+        case ExecutionSuspended() | ExecutionResumed() | ExecutionRewound():
             members["Reason"] = event.reason
         case TaskScheduled() | SubOrchestrationCreated():
             members["Name"] = event.name

@@ -14,6 +14,7 @@ from support.hubs import HubFactory
 
 from func_py.clock import VirtualClock
 from func_py.durable.engine import EngineOptions
+from func_py.durable.engine.turns import execution_turn
 from func_py.durable.model import (
     EventRaised,
     ExecutionStarted,
@@ -365,16 +366,12 @@ async def test_a_replaced_instance_drops_what_the_old_execution_asked_for(
 async def test_an_instance_that_breaks_the_engine_is_failed_and_others_go_on(
     hub_factory: HubFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from func_py.durable.engine import orchestrations
-
-    real = orchestrations.execution_turn
-
     def breaks(lease: Any, slot: Any, state: InstanceState, *more: Any) -> Any:
         if state.name == "nap":
             raise RuntimeError("a bug of ours")
-        return real(lease, slot, state, *more)
+        return execution_turn(lease, slot, state, *more)
 
-    monkeypatch.setattr(orchestrations, "execution_turn", breaks)
+    monkeypatch.setattr("func_py.durable.engine.orchestrations.execution_turn", breaks)
     async with host(hub_factory) as h:
         bad = await h.run("nap")
         good = await h.run("chain")

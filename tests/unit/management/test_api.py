@@ -11,7 +11,8 @@ from support.engine import Host
 from support.hubs import HubFactory
 
 from func_py.durable.model import RuntimeStatus
-from func_py.management.api import NO_BODY, ApiRequest, ApiResponse, DurableApi
+from func_py.management.api import DurableApi
+from func_py.management.calls import NO_BODY, ApiRequest, ApiResponse
 
 Orchestration = Generator[Any, Any, Any]
 
@@ -39,7 +40,7 @@ async def host(hub_factory: HubFactory) -> AsyncIterator[Host]:
 
 @pytest.fixture
 def api(host: Host) -> DurableApi:
-    return DurableApi(host.client, "TestHub", code="secret")
+    return DurableApi(host.client, "TestHub", code="a secret+")
 
 
 async def call(
@@ -80,7 +81,7 @@ async def test_start_answers_202_with_the_management_urls(api: DurableApi) -> No
         "suspendPostUri",
         "resumePostUri",
     ]
-    query = "taskHub=TestHub&connection=Storage&code=secret"
+    query = "taskHub=TestHub&connection=Storage&code=a%20secret%2B"
     assert body["statusQueryGetUri"] == f"{base}?{query}"
     assert body["sendEventPostUri"] == f"{base}/raiseEvent/{{eventName}}?{query}"
     assert body["terminatePostUri"] == f"{base}/terminate?reason={{text}}&{query}"
@@ -298,8 +299,54 @@ async def test_unknown_paths_and_verbs_are_404_never_405(
     assert (response.status, response.body) == (404, NO_BODY)
 
 
-async def test_what_is_not_built_yet_says_so(api: DurableApi) -> None:
-    response = await call(api, "POST", "/instances/x/rewind")
+async def test_rewind_is_202_for_a_failed_instance_only(api: DurableApi, host: Host) -> None:
+    nothing = await call(api, "POST", "/instances/f/rewind")
+    await call(api, "POST", "/orchestrators/fails/f")
+    await host.wait_for("f")
+    failed = await call(api, "POST", "/instances/f/rewind", reason="again")
+    await call(api, "POST", "/orchestrators/waits/w")
+    running = await call(api, "POST", "/instances/w/rewind")
+    await call(api, "POST", "/instances/w/terminate")
+    await host.wait_for("w")
+    ended = await call(api, "POST", "/instances/w/rewind")
 
-    assert response.status == 501
-    assert "not supported by this version" in response.body["Message"]
+    assert [r.status for r in (nothing, failed, running, ended)] == [404, 202, 500, 410]
+    assert running.body["ExceptionMessage"] == (
+        "The rewind operation is only supported on failed orchestration instances."
+    )
+
+
+async def test_restart_answers_like_a_start(api: DurableApi, host: Host) -> None:
+    await call(api, "POST", "/orchestrators/echo/r", "7")
+    await host.wait_for("r")
+    fresh = await call(api, "POST", "/instances/r/restart")
+    same = await call(api, "POST", "/instances/r/restart", restartWithNewInstanceId="false")
+    waited = await call(api, "POST", "/instances/r/restart", timeout="10", pollingInterval="0.01")
+    nothing = await call(api, "POST", "/instances/nobody/restart")
+
+    assert [r.status for r in (fresh, same, waited, nothing)] == [202, 202, 200, 400]
+    assert fresh.body["id"] != "r"
+    assert same.body["id"] == "r"
+    assert waited.body == 7
+    assert nothing.body["Message"] == "InstanceId does not match a valid orchestration instance."
+
+
+async def test_bulk_purge_needs_a_begin_and_is_404_for_nothing(api: DurableApi, host: Host) -> None:
+    missing = await call(api, "DELETE", "/instances")
+    early = {"createdTimeFrom": "2000-01-01T00:00:00Z"}
+    nothing = await call(api, "DELETE", "/instances", **early)
+    await call(api, "POST", "/orchestrators/echo/p", "1")
+    await host.wait_for("p")
+    other = await call(api, "DELETE", "/instances", runtimeStatus="Failed", **early)
+    done = await call(api, "DELETE", "/instances", runtimeStatus="Completed,Failed", **early)
+
+    assert (missing.status, missing.body) == (
+        400,
+        "Please provide value for 'createdTimeFrom' parameter.",
+    )
+    assert (nothing.status, other.status) == (404, 404)
+    assert done.body == {"instancesDeleted": 1}
+
+
+async def test_make_primary_is_accepted(api: DurableApi) -> None:
+    assert (await call(api, "POST", "/makeprimary")).status == 200

@@ -1,6 +1,7 @@
-"""The engine: owns partitions of a task hub and runs their orchestrations and activities."""
+"""The engine: owns partitions of a task hub, runs their orchestrations, activities, entities."""
 
 from func_py.durable.engine.engine import Engine
+from func_py.durable.engine.entity_pool import EntityRunner
 from func_py.durable.engine.functions import (
     ActivityRunner,
     FunctionTable,
@@ -8,4 +9,11 @@ from func_py.durable.engine.functions import (
 )
 from func_py.durable.engine.options import EngineOptions
 
-__all__ = ["ActivityRunner", "Engine", "EngineOptions", "FunctionTable", "OrchestratorFunction"]
+__all__ = [
+    "ActivityRunner",
+    "Engine",
+    "EngineOptions",
+    "EntityRunner",
+    "FunctionTable",
+    "OrchestratorFunction",
+]

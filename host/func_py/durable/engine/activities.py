@@ -13,6 +13,7 @@ from func_py.durable.engine.functions import ActivityRunner
 from func_py.durable.engine.poison import Poison
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, FailureDetails
+from func_py.durable.replay.decisions import HTTP_ACTIVITY_NAME
 from func_py.durable.storage.base import TaskKey
 from func_py.errors import FunctionNotRegistered, StorageUnavailable
 
@@ -30,7 +31,8 @@ class ActivityPool:
     """Workers over one queue; a worker lives while there is something to do.
 
     A call that is running, or whose result was given to `done`, is in `held`: it is not started
-    again when its partition is recovered by this same process.
+    again when its partition is recovered by this same process. Durable HTTP calls wait for servers,
+    some of them for hours, so they take no worker from the others: each runs by itself.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ActivityPool:
         self._clock = clock
         self._queue: deque[ActivityTask] = deque()
         self._workers: set[asyncio.Task[None]] = set()
+        self._alone: set[asyncio.Task[None]] = set()
         self._waiting: dict[TaskKey, Timer] = {}
         self._unstarted = 0
         """Workers that exist and have not taken a call yet."""
@@ -61,12 +64,18 @@ class ActivityPool:
         """Queue calls; those held already are left out."""
         if self._closed:
             return
+        loop = asyncio.get_running_loop()
         for task in tasks:
             key = task_key(task)
-            if key not in self.held:
-                self.held.add(key)
+            if key in self.held:
+                continue
+            self.held.add(key)
+            if task.name == HTTP_ACTIVITY_NAME:
+                alone = loop.create_task(self._one(task))
+                self._alone.add(alone)
+                alone.add_done_callback(self._alone.discard)
+            else:
                 self._queue.append(task)
-        loop = asyncio.get_running_loop()
         wanted = min(self._limit - len(self._workers), len(self._queue) - self._unstarted)
         for _ in range(wanted):
             worker = loop.create_task(self._work())
@@ -99,7 +108,7 @@ class ActivityPool:
         for timer in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
-        workers = list(self._workers)
+        workers = [*self._workers, *self._alone]
         if workers:
             _, pending = await asyncio.wait(workers, timeout=grace)
             for worker in pending:
@@ -114,27 +123,29 @@ class ActivityPool:
     async def _work(self) -> None:
         self._unstarted -= 1
         while self._queue:
-            task = self._queue.popleft()
-            reach("activity.before_run")
-            try:
-                result = await self._run(task)
-            except FunctionNotRegistered as error:
-                await self._unknown(task, error)
-                continue
-            except asyncio.CancelledError:
-                if self._closed:
-                    raise
-                # User code cancelled itself; that is its failure, not ours.
-                result = ActivityResult(
-                    failure=FailureDetails(type="CancelledError", message="the call was cancelled")
-                )
-            except Exception as error:
-                log.exception("Activity '%s' could not be run.", task.name)
-                result = ActivityResult(
-                    failure=FailureDetails(type=type(error).__name__, message=str(error))
-                )
-            reach("activity.after_run")
-            self._done(task, result)
+            await self._one(self._queue.popleft())
+
+    async def _one(self, task: ActivityTask) -> None:
+        reach("activity.before_run")
+        try:
+            result = await self._run(task)
+        except FunctionNotRegistered as error:
+            await self._unknown(task, error)
+            return
+        except asyncio.CancelledError:
+            if self._closed:
+                raise
+            # User code cancelled itself; that is its failure, not ours.
+            result = ActivityResult(
+                failure=FailureDetails(type="CancelledError", message="the call was cancelled")
+            )
+        except Exception as error:
+            log.exception("Activity '%s' could not be run.", task.name)
+            result = ActivityResult(
+                failure=FailureDetails(type=type(error).__name__, message=str(error))
+            )
+        reach("activity.after_run")
+        self._done(task, result)
 
     async def _run(self, task: ActivityTask) -> ActivityResult:
         """One call, noted while it is in hand; those suspected of a crash one at a time."""

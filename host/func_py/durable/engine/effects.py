@@ -18,6 +18,7 @@ from func_py.durable.model import (
     ExecutionCompleted,
     ExecutionStarted,
     FailureDetails,
+    GenericEvent,
     HistoryEvent,
     InstanceState,
     Message,
@@ -82,7 +83,7 @@ def end(
         ExecutionCompleted(timestamp=time, status=status, result=output, failure=failure)
     )
     if state.parent is not None:
-        turn.messages = [*turn.messages, _answer(state, state.parent, time)]
+        turn.messages = [*turn.messages, answer_to_parent(state, state.parent, time)]
 
 
 def fail(turn: Turn, history: list[HistoryEvent], time: datetime, failure: FailureDetails) -> None:
@@ -91,7 +92,7 @@ def fail(turn: Turn, history: list[HistoryEvent], time: datetime, failure: Failu
     end(turn, history, time, RuntimeStatus.FAILED, text, failure)
 
 
-def _answer(state: InstanceState, parent: ParentLink, time: datetime) -> Message:
+def answer_to_parent(state: InstanceState, parent: ParentLink, time: datetime) -> Message:
     """What a finished child tells its parent; a terminated one has failed."""
     message_id = f"{state.execution_id}:end"
     event: HistoryEvent
@@ -115,6 +116,18 @@ def _answer(state: InstanceState, parent: ParentLink, time: datetime) -> Message
         execution_id=parent.execution_id,
         sender=state.instance_id,
         event=event,
+    )
+
+
+def new_generation_wake(state: InstanceState, time: datetime) -> Message:
+    """Has an execution run whose history was opened by the turn before."""
+    wake = f"{state.execution_id}:wake"
+    return Message(
+        id=wake,
+        instance_id=state.instance_id,
+        execution_id=state.execution_id,
+        sender=state.instance_id,
+        event=GenericEvent(timestamp=time, message_id=wake),
     )
 
 

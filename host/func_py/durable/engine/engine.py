@@ -10,6 +10,7 @@ from pathlib import Path
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.entity_pool import EntityPool, EntityRunner, NoEntities
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
@@ -21,7 +22,7 @@ from func_py.durable.engine.slot import Slot
 from func_py.durable.engine.verifier import Verifier
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, partition_of
-from func_py.durable.storage.base import HubInfo, Lease, TaskHub
+from func_py.durable.storage.base import Capability, HubInfo, Lease, TaskHub
 from func_py.errors import LeaseLost, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
@@ -42,6 +43,7 @@ class Engine:
         options: EngineOptions,
         host_id: str,
         *,
+        entities: EntityRunner | None = None,
         hand_dir: Path | None = None,
     ) -> None:
         """The hub must be open; `host_id` is the id it was opened with. `hand_dir`: where this
@@ -59,7 +61,12 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._upkeep_alarm: Timer | None = None
         self._stopping = False
-        self._poison = Poison(hand_dir, host_id, options.max_activities)
+        # An entity notes itself and, when it is suspected, the operation.
+        notes = options.max_activities + 2 * options.max_entities
+        self._poison = Poison(hand_dir, host_id, notes)
+        self._entities = EntityPool(
+            entities or NoEntities(functions), options.max_entities, self._poison
+        )
         self._pool = ActivityPool(
             runner,
             options.max_activities,
@@ -76,6 +83,8 @@ class Engine:
             clock=clock,
             options=options,
             pool=self._pool,
+            entities=self._entities,
+            delivers_once=Capability.TRANSACTIONS in info.capabilities,
             poison=self._poison,
             sessions=self._sessions,
             outage=self._outage,
@@ -96,9 +105,10 @@ class Engine:
         self._arm_upkeep()
 
     async def stop(self, grace: float) -> None:
-        """Start nothing more, give running activities `grace` seconds, release the partitions.
+        """Start nothing more, give what runs `grace` seconds, release the partitions.
 
-        Everything acknowledged is in the store; what did not finish goes on with the next owner.
+        That is activities and entities. Everything acknowledged is in the store; what did not
+        finish goes on with the next owner.
         """
         if self._stopping:
             return
@@ -106,7 +116,7 @@ class Engine:
         self._poison.close()
         if self._upkeep_alarm is not None:
             self._upkeep_alarm.cancel()
-        await self._pool.close(grace)
+        await asyncio.gather(self._pool.close(grace), self._entities.close(grace))
         partitions = list(self._partitions.values())
         # Results of the last activities may still be on their way to the store.
         for partition in partitions:

@@ -57,6 +57,10 @@ class FunctionTable:
         """Is an activity of this name registered here?"""
         return name.lower() in self._names["activity"]
 
+    def has_entity(self, name: str) -> bool:
+        """Is an entity of this name registered here?"""
+        return name.lower() in self._names["entity"]
+
     def missing(self, kind: str, name: str) -> FunctionNotRegistered:
         """The error for a name that is not registered, with the nearest known one."""
         known = self._names[kind]

@@ -14,10 +14,14 @@ def _default_concurrency() -> int:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """`max_activities`: activity calls running at once (host.json maxConcurrentActivityFunctions).
-    `session_bytes` and `session_idle` bound the live executions kept in memory.
+    `session_bytes` and `session_idle` bound the live executions and entities kept in memory.
     `verify`: replay finished orchestrations once and compare (development)."""
 
     max_activities: int = field(default_factory=_default_concurrency)
+    max_entities: int = field(default_factory=_default_concurrency)
+    """Entities running at once (host.json maxConcurrentEntityFunctions)."""
+    max_entity_batch: int = 5000
+    """Operations of one entity in one turn (host.json maxEntityOperationBatchSize)."""
     session_bytes: int = 256 * 1024 * 1024
     session_idle: timedelta = timedelta(seconds=30)
     timer_horizon: timedelta = timedelta(minutes=5)

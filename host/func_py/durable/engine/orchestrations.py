@@ -9,15 +9,18 @@ from typing import Protocol
 
 from func_py.durable.engine.effects import refusal
 from func_py.durable.engine.parts import Parts
+from func_py.durable.engine.rewind import adopting_turn, rewinding_turn
 from func_py.durable.engine.slot import Item, Running, Slot
 from func_py.durable.engine.turns import (
     execution_turn,
     failing_turn,
+    open_children,
     terminating_turn,
     turn_time,
 )
 from func_py.durable.faults import reach
 from func_py.durable.model import (
+    ExecutionRewound,
     ExecutionStarted,
     ExecutionTerminated,
     FailureDetails,
@@ -78,11 +81,19 @@ class Orchestrations:
         if state is None:
             self._owner.load(slot, history=not terminating)
             return None
+        if any(isinstance(i.event, ExecutionRewound) for i in slot.inbox):
+            slot.busy = True
+            self._owner.spawn(self._rewind(slot))
+            return None
         items = self._valid(slot, state)
         if not items:
             return None
         time = turn_time(slot, items, self._parts.clock.now())
         if terminating:
+            if any(isinstance(i.event, ExecutionTerminated) and i.event.recursive for i in items):
+                slot.busy = True
+                self._owner.spawn(self._terminate_all(slot, state))
+                return None
             slot.inbox = []
             return slot.run(items, terminating_turn(self._owner.lease, slot, state, items, time))
         if slot.problem is not None:
@@ -165,6 +176,55 @@ class Orchestrations:
     async def _answer_and_drop(self, answers: Sequence[Message], stray: Sequence[Item]) -> None:
         await self._parts.hub.send(answers)
         self._owner.discard(stray)
+
+    async def _terminate_all(self, slot: Slot, state: InstanceState) -> None:
+        """Terminate an instance with the children it has started and not heard of again."""
+        events = await self._parts.hub.get_history(slot.instance_id)
+        items, slot.inbox = slot.inbox, []
+        time = turn_time(slot, items, self._parts.clock.now())
+        children = open_children(events)
+        turn = terminating_turn(self._owner.lease, slot, state, items, time, children)
+        self._owner.submit(slot.run(items, turn))
+
+    async def _rewind(self, slot: Slot) -> None:
+        """Rewind a failed instance; a child that has not failed only learns whom to answer."""
+        items = [i for i in slot.inbox if isinstance(i.event, ExecutionRewound)]
+        slot.inbox = [i for i in slot.inbox if not isinstance(i.event, ExecutionRewound)]
+        loaded = await self._parts.hub.load(slot.instance_id)
+        asked = items[0].event
+        assert isinstance(asked, ExecutionRewound)
+        now = self._parts.clock.now()
+        turn: Turn | None = None
+        if loaded is None:
+            if asked.parent is not None:
+                problem = f"The sub-orchestration '{slot.instance_id}' does not exist any more."
+                answer = refusal(asked.parent, asked.parent.task_id, problem, now)
+                await self._parts.hub.send([answer])
+        elif loaded.state.status is RuntimeStatus.FAILED:
+            time = max(now, loaded.state.last_updated_at)
+            turn = rewinding_turn(
+                self._owner.lease,
+                loaded.token,
+                loaded.state,
+                loaded.history,
+                items[:1],
+                asked,
+                time,
+            )
+        elif asked.parent is not None:
+            turn = adopting_turn(
+                self._owner.lease, loaded.token, loaded.state, items[:1], asked.parent, now
+            )
+        slot.busy = False
+        if turn is None:
+            self._owner.discard(items)
+            self._owner.enqueue(slot)
+        else:
+            self._owner.discard(items[1:])
+            self._parts.sessions.dropped(slot)
+            slot.forget()
+            slot.state, slot.token = turn.state, turn.token
+            self._owner.submit(slot.run(items[:1], turn))
 
     def quarantine(self, slot: Slot, error: Exception) -> Running | None:
         """Fail an instance that cannot be run, so that it takes nothing else down."""

@@ -11,9 +11,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from typing import Protocol
 
 from func_py.durable.engine.activities import task_key
-from func_py.durable.engine.loader import Loader
+from func_py.durable.engine.entities import Entities
+from func_py.durable.engine.loader import Loader, closed_turns
 from func_py.durable.engine.orchestrations import Orchestrations
 from func_py.durable.engine.outage import Retries
 from func_py.durable.engine.parts import Parts
@@ -45,6 +47,25 @@ from func_py.errors import LeaseLost, StorageUnavailable
 log = logging.getLogger("func_py.durable.engine")
 
 
+class Processor(Protocol):
+    """What is done with instances of one kind."""
+
+    def begin(self, slot: Slot) -> Running | None:
+        """Start a turn of a slot that is not busy and has something in its inbox.
+
+        None: nothing is to be stored now; a turn that is found later is submitted.
+        """
+        ...
+
+    def quarantine(self, slot: Slot, error: Exception) -> Running | None:
+        """The instance cannot be run; keep it from taking anything else down."""
+        ...
+
+    def refused(self, slot: Slot, detail: str) -> None:
+        """The store will not take the values of a turn, and nobody else's turn suffered."""
+        ...
+
+
 class Partition:
     """One partition held under one lease; thrown away when the lease ends."""
 
@@ -56,8 +77,11 @@ class Partition:
         self._pumping = False
         self._closed = False
         self._retries = Retries(parts.clock, self.enqueue)
-        self._loader = Loader(parts.hub, parts.functions, parts.poison, parts.options.replay_slice)
+        self._loader = Loader(
+            parts.hub, parts.functions, parts.poison, parts.clock, parts.options.replay_slice
+        )
         self._orchestrations = Orchestrations(self, parts)
+        self._entities = Entities(self, parts)
         self._timers = TimerHeap(parts.clock, self._fire)
         self._horizon = parts.clock.now()
         self._early: list[Mail] | None = []
@@ -181,15 +205,18 @@ class Partition:
             if slot.busy or not slot.inbox or self._slots.get(slot.instance_id) is not slot:
                 continue
             try:
-                running = self._orchestrations.begin(slot)
+                running = self._processor(slot).begin(slot)
             except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
-                running = self._orchestrations.quarantine(slot, error)
+                running = self._processor(slot).quarantine(slot, error)
             if running is not None:
                 batch.append(running)
         if batch:
             self.spawn(self._commit(batch))
         if self._ready:
             self._pump_soon()
+
+    def _processor(self, slot: Slot) -> Processor:
+        return self._entities if slot.instance_id.startswith("@") else self._orchestrations
 
     def submit(self, running: Running) -> None:
         """See `Owner.submit`."""
@@ -214,7 +241,7 @@ class Partition:
         except Exception as error:  # noqa: BLE001 - one edge: a damaged record harms no other
             slot.busy = False
             slot.forget()
-            self._orchestrations.quarantine(slot, error)
+            self._processor(slot).quarantine(slot, error)
             return
         if self._closed or self._slots.get(slot.instance_id) is not slot:
             return
@@ -268,7 +295,7 @@ class Partition:
                 case LostReason.STALE:
                     self.enqueue(running.slot)
                 case LostReason.REJECTED:
-                    self._orchestrations.refused(running.slot, outcome.detail)
+                    self._processor(running.slot).refused(running.slot, outcome.detail)
         # At last, because it closes this partition: every turn of the batch has been accounted for.
         if why:
             self._parts.lost(self, why)
@@ -303,7 +330,7 @@ class Partition:
                 slot.session.close()
                 slot.session = None
             self._parts.sessions.dropped(slot)
-            if state.status is not RuntimeStatus.TERMINATED:
+            if state.status is not RuntimeStatus.TERMINATED and state.entity is None:
                 self._parts.finished(state)
             if not slot.inbox:
                 self.forget(slot)
@@ -317,16 +344,19 @@ class Partition:
             self._parts.sessions.used(slot, self._parts.clock.now())
         if slot.inbox:
             self.enqueue(slot)
-        elif slot.session is None and not slot.opened:
+        elif slot.size == 0 and not slot.opened:
             self.forget(slot)
 
     def _continued(self, slot: Slot, turn: Turn) -> None:
-        """The next generation begins with a session of its own."""
+        """The next execution begins with a session of its own."""
         if slot.session is not None:
             slot.session.close()
             slot.session = None
         self._parts.sessions.dropped(slot)
-        slot.opened = turn.events
+        if closed_turns(turn.events) == 0:
+            slot.opened = turn.events
+        else:
+            slot.forget()  # rewound: what stays of its history is replayed
 
     def _undo(self, running: Running) -> None:
         """The turn did not happen: its session has moved on, so drop it; the items wait again."""

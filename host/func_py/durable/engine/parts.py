@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from func_py.clock import Clock
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.entity_pool import EntityPool
 from func_py.durable.engine.functions import FunctionTable
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
@@ -29,6 +30,9 @@ class Parts:
     clock: Clock
     options: EngineOptions
     pool: ActivityPool
+    entities: EntityPool
+    delivers_once: bool
+    """The hub gives no message again that a turn took (Capability.TRANSACTIONS)."""
     poison: Poison
     sessions: SessionCache
     outage: Outage

@@ -66,6 +66,21 @@ class Poison:
             return PoisonousWork(f"The activity '{name}'")
         return None
 
+    def operation_problem(
+        self, entity: TaskKey, operation: TaskKey, name: str
+    ) -> PoisonousWork | None:
+        """Why this operation must not run, or None.
+
+        Operations are in hand in batches, so the entity is condemned first; then it is the one
+        that was in hand at the last death.
+        """
+        blame = self._blame
+        if blame is None or not blame.condemns_activity(entity):
+            return None
+        return (
+            PoisonousWork(f"The operation '{name}'") if blame.suspects_activity(operation) else None
+        )
+
     def is_suspect(self, key: TaskKey) -> bool:
         """Was this call in hand at the last death?"""
         return self._blame is not None and self._blame.suspects_activity(key)
@@ -95,7 +110,7 @@ class Poison:
             self._blame.clear_turn(instance_id, execution_id)
 
     def activities_settled(self, keys: Collection[TaskKey]) -> None:
-        """Results of these calls are stored."""
+        """Results of these calls are stored, or their quarantine is about to be."""
         if self._blame is not None:
             for key in keys:
                 self._blame.clear_activity(key)

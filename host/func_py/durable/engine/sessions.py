@@ -1,4 +1,4 @@
-"""Bounds the live executions kept in memory, by bytes and by idle time."""
+"""Bounds the live executions and entities kept in memory, by bytes and by idle time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SessionCache:
     """Least recently used first; among the oldest few the one that is cheapest to replay."""
 
     def __init__(self, limit_bytes: int, idle: timedelta, evict: Callable[[Slot], bool]) -> None:
-        """`evict(slot)` drops the slot's session and answers True, or False when it is in use."""
+        """`evict(slot)` drops what the slot holds and answers True, or False when it is in use."""
         self._limit = limit_bytes
         self._idle = idle
         self._evict = evict
@@ -27,11 +27,11 @@ class SessionCache:
         return len(self._slots)
 
     def used(self, slot: Slot, now: datetime) -> None:
-        """A turn of this slot was committed; its session is worth keeping for now."""
-        if slot.session is None:
+        """A turn of this slot was committed; what it holds is worth keeping for now."""
+        size = slot.size
+        if size == 0:
             self.dropped(slot)
             return
-        size = slot.session.size
         self.bytes += size - self._slots.get(slot, 0)
         self._slots[slot] = size
         self._slots.move_to_end(slot)
@@ -40,11 +40,11 @@ class SessionCache:
             pass
 
     def dropped(self, slot: Slot) -> None:
-        """The slot has no session any more."""
+        """The slot holds nothing any more."""
         self.bytes -= self._slots.pop(slot, 0)
 
     def evict_idle(self, now: datetime) -> int:
-        """Drop every session unused for the idle time; how many."""
+        """Drop everything unused for the idle time; how many slots that were."""
         old = []
         for slot in self._slots:
             if now - slot.last_used < self._idle:

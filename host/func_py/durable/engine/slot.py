@@ -13,6 +13,8 @@ from func_py.durable.storage.base import TaskKey, Token, Turn
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_ENTITY_BYTES = 2_000
+
 
 class Item:
     """One event waiting for a turn, and what the turn must delete when it takes it.
@@ -102,6 +104,14 @@ class Slot:
         self.last_time = EPOCH
         """Latest timestamp in history; the next turn's is not earlier."""
         self.last_used = EPOCH
+
+    @property
+    def size(self) -> int:
+        """Estimated bytes of what is worth keeping between turns; 0 when nothing is."""
+        if self.session is not None:
+            return self.session.size
+        entity = None if self.state is None else self.state.entity
+        return 0 if entity is None else _ENTITY_BYTES + len(entity.state or "")
 
     def forget(self) -> None:
         """Drop what was loaded, so that the next turn reads the store again. Keeps the inbox."""

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from func_py.durable.engine.effects import Effects, derived_id, end, fail
+from func_py.durable.engine.effects import Effects, derived_id, end, fail, new_generation_wake
 from func_py.durable.engine.slot import Item, Slot
 from func_py.durable.model import (
     ActivityResult,
@@ -25,6 +25,9 @@ from func_py.durable.model import (
     OrchestratorCompleted,
     OrchestratorStarted,
     RuntimeStatus,
+    SubOrchestrationCompleted,
+    SubOrchestrationCreated,
+    SubOrchestrationFailed,
     TaskCompleted,
     TaskFailed,
     TimerFired,
@@ -140,23 +143,18 @@ def _continue(turn: Turn, session: Session, asked: ContinueAsNew, time: datetime
     turn.state = replace(
         state, execution_id=execution_id, input=started.input, status=RuntimeStatus.RUNNING
     )
-    wake = f"{execution_id}:wake"
-    turn.messages = [
-        *turn.messages,
-        Message(
-            id=wake,
-            instance_id=state.instance_id,
-            execution_id=execution_id,
-            sender=state.instance_id,
-            event=GenericEvent(timestamp=time, message_id=wake),
-        ),
-    ]
+    turn.messages = [*turn.messages, new_generation_wake(turn.state, time)]
 
 
 def terminating_turn(
-    lease: Lease, slot: Slot, state: InstanceState, items: Sequence[Item], time: datetime
+    lease: Lease,
+    slot: Slot,
+    state: InstanceState,
+    items: Sequence[Item],
+    time: datetime,
+    children: Sequence[str] = (),
 ) -> Turn:
-    """End the instance as asked; user code is neither run nor told."""
+    """End the instance as asked, and `children` with it; user code is neither run nor told."""
     reason: str | None = None
     history: list[HistoryEvent] = [OrchestratorStarted(timestamp=time)]
     for item in items:
@@ -167,9 +165,41 @@ def terminating_turn(
     turn = _opened(lease, slot, state, items)
     turn.drop_activities = True
     end(turn, history, time, RuntimeStatus.TERMINATED, reason)
+    turn.messages = [
+        *turn.messages,
+        *(_termination(state, child, reason, time) for child in children),
+    ]
     history.append(OrchestratorCompleted(timestamp=time))
     turn.events = history
     return turn
+
+
+def open_children(events: Sequence[HistoryEvent]) -> list[str]:
+    """Ids of the sub-orchestrations that history does not know to have ended."""
+    ended = {
+        event.task_id
+        for event in events
+        if isinstance(event, SubOrchestrationCompleted | SubOrchestrationFailed)
+    }
+    return [
+        event.instance_id
+        for event in events
+        if isinstance(event, SubOrchestrationCreated) and event.task_id not in ended
+    ]
+
+
+def _termination(
+    state: InstanceState, child_id: str, reason: str | None, time: datetime
+) -> Message:
+    message_id = f"{state.execution_id}:terminate:{child_id}"
+    return Message(
+        id=message_id,
+        instance_id=child_id,
+        sender=state.instance_id,
+        event=ExecutionTerminated(
+            timestamp=time, message_id=message_id, reason=reason, recursive=True
+        ),
+    )
 
 
 def failing_turn(

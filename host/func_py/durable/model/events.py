@@ -117,6 +117,8 @@ class ExecutionTerminated(
     """A client asked to terminate; `reason` becomes the output."""
 
     reason: str | None = None
+    recursive: bool = False
+    """Also end the sub-orchestrations that have not ended."""
 
 
 class ExecutionSuspended(
@@ -133,6 +135,18 @@ class ExecutionResumed(
     """What waited since Suspended is played now, in order."""
 
     reason: str | None = None
+
+
+class ExecutionRewound(
+    Event, frozen=True, kw_only=True, omit_defaults=True, tag="ExecutionRewound"
+):
+    """A failed execution is to go on from before its failure.
+
+    `parent` is set when a parent that is rewound itself asks: whom the child answers from now on.
+    """
+
+    reason: str | None = None
+    parent: ParentLink | None = None
 
 
 class TaskScheduled(Event, frozen=True, kw_only=True, omit_defaults=True, tag="TaskScheduled"):
@@ -233,6 +247,7 @@ HistoryEvent = (
     | ExecutionTerminated
     | ExecutionSuspended
     | ExecutionResumed
+    | ExecutionRewound
     | TaskScheduled
     | TaskCompleted
     | TaskFailed

@@ -13,6 +13,7 @@ from func_py.durable.model import (
     EventSent,
     ExecutionCompleted,
     ExecutionResumed,
+    ExecutionRewound,
     ExecutionStarted,
     ExecutionSuspended,
     ExecutionTerminated,
@@ -105,7 +106,7 @@ def _translate(event: HistoryEvent) -> tuple[Kind, int, dict[str, Any]]:
         case ExecutionCompleted():
             members = {"OrchestrationStatus": event.status.value, "Result": event.result}
             return Kind.EXECUTION_COMPLETED, -1, members
-        case GenericEvent():
+        case GenericEvent() | ExecutionRewound():
             return Kind.GENERIC_EVENT, -1, {}
         case _:
             assert_never(event)

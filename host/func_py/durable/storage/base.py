@@ -46,9 +46,10 @@ CONTRACT
     far ones in memory. A timer is stored until a turn ends it or its execution ends.
 14. Activities of an execution are stored by the turn that scheduled them, held by the committing
     host, until a turn takes their result, `drop_activities` or a replacing `create_instance` or a
-    purge deletes them, or `discard` removes one whose execution is gone.
+    purge deletes them, `discard` removes one whose execution is gone, or clause 25 applies.
 15. `purge` deletes an instance and all that belongs to it; of an unfinished one it deletes nothing
-    and raises InstanceNotFinished; of an unknown one it returns False.
+    and raises InstanceNotFinished; of an unknown one it returns False. Mail to an entity stays: it
+    comes into existence again.
 16. Reads (`get_instance`, `get_history`, `query_instances`) come from the store, work on any host
     and see everything that was reported as done before they began.
 17. `query_instances` is ordered by creation time, then id; a continuation token continues exactly
@@ -57,11 +58,26 @@ CONTRACT
 18. Every method may raise StorageUnavailable: nothing happened, or the call may safely be repeated.
 19. Cancelling an awaiting task leaves no lock, connection or transaction behind; a write that was
     under way is finished or undone.
-20. `create_hub` is idempotent and safe when several hosts do it at once. `open` refuses a hub of
-    another schema version (SchemaMismatch) or another partition count (ConfigError). Hubs of
-    different names never see each other.
+20. `create_hub` is idempotent and safe when several hosts do it at once. `open` refuses a hub that
+    was not created (TaskHubNotFound), has another schema version (SchemaMismatch) or another
+    partition count (ConfigError). Hubs of different names never see each other.
 21. A host record lives as long as its host. A host that died without `close` is seen as dead by
     the others, on an embedded hub at once.
+22. Records: `write_record` and `delete_record` change a record when its version is the one given
+    (0: there is none) and no other live host holds its key. Otherwise they answer False and nothing
+    changed; so may a call that is repeated after its answer got lost. The versions of a key only
+    grow, also when it is deleted and written anew.
+23. `hold_record` gives a key to one live host at a time, whether there is a record or not. Nothing
+    renews a hold: it ends with `release_record`, with `close`, or with the host as in clause 21. A
+    host that was taken for dead has lost its holds, and clause 22 keeps it from writing there.
+24. Sharing work: `offer_activities` gives up activities that this host holds; `claim_activities`
+    gives each of them to one host that has its name, which then holds it. Neither counts an
+    attempt. An activity is held by at most one host, and moving its partition changes nothing.
+25. `complete_activity` stores the result, a message like others, and deletes the activity: both or,
+    when this host does not hold it any more, neither. A provider without Capability.TRANSACTIONS
+    stores the message first; after a death in between the activity runs, and answers, again.
+26. `take_back_activities` makes those of a partition ours that nobody holds, offered or not, and
+    those whose holder is dead; only these count an attempt.
 """
 
 from __future__ import annotations
@@ -98,8 +114,8 @@ REUSE_ANY: frozenset[RuntimeStatus] = frozenset(RuntimeStatus)
 """Reuse policy of host.json `AnyState`: an existing instance is always replaced."""
 
 Token = object
-"""Opaque fence of one instance: equal means that nothing changed. SQL: execution id and history
-length. Azure Storage: the ETag of the sentinel row."""
+"""Opaque fence of one instance: equal means that nothing changed. SQL: the number of its row and of
+the turns committed to it. Azure Storage: the ETag of the sentinel row."""
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -145,7 +161,7 @@ class Turn(msgspec.Struct, kw_only=True):
     consumed: Sequence[str] = ()
     """Ids of the messages this turn took."""
     taken: Sequence[TaskKey] = ()
-    """Activities whose result this turn took."""
+    """Activities of this instance whose result this turn took."""
     activities: Sequence[ActivityTask] = ()
     timers: Sequence[TimerTask] = ()
     ended_timers: Sequence[int] = ()
@@ -233,6 +249,15 @@ class HostRecord:
     started_at: datetime
     functions: Sequence[str] = ()
     """`kind:name`, lower case: `activity:say_hello`."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A small named value of the hub, as `write_record` stored it (clause 22)."""
+
+    key: str
+    value: str
+    version: int
+    """At least 1."""
 
 
 class TaskHub(Protocol):
@@ -347,6 +372,50 @@ class TaskHub(Protocol):
         """
         ...
 
+    async def offer_activities(self, activities: Collection[ActivityTask]) -> None:
+        """Let any host have activities that we hold and have not begun. Contract: 24.
+
+        What we do not hold any more is ignored. They stay the work of their execution: what deletes
+        them when they are held (clause 14) deletes them now.
+        """
+        ...
+
+    async def claim_activities(self, names: Collection[str], limit: int) -> Sequence[ActivityTask]:
+        """Wait for activities that are offered, and hold them. Contract: 19, 24.
+
+        Args:
+            names: Of the activities that this host has, in lower case. It may get what it offered
+                itself, but is not woken by that.
+            limit: Take no more than that; at least 1.
+
+        Returns:
+            One or more, in no particular order. May be called by one task only.
+        """
+        ...
+
+    async def complete_activity(self, key: TaskKey, result: Message) -> bool:
+        """Store the result of an activity of a partition that need not be ours. Contract: 9, 25.
+
+        Args:
+            key: The activity, which this host holds.
+            result: To the instance and execution of the activity; its id derived from the key.
+
+        Returns:
+            False when the activity is not ours any more: deleted, completed, or taken from us
+            because we were thought dead. Nothing was stored then.
+
+        Raises:
+            StorageError: The result cannot be stored; the activity is still held.
+        """
+        ...
+
+    async def take_back_activities(self, lease: Lease) -> Sequence[ActivityTask]:
+        """Hold what nobody runs in our partition; raises LeaseLost. Contract: 26.
+
+        The owner calls this now and then while other hosts live or after one of them died.
+        """
+        ...
+
     async def discard(
         self, lease: Lease, messages: Collection[str], activities: Collection[TaskKey]
     ) -> None:
@@ -354,4 +423,42 @@ class TaskHub(Protocol):
 
         What is not stored any more is ignored; raises LeaseLost. Contract: 2, 14.
         """
+        ...
+
+    # ---- records ---------------------------------------------------------------------------
+
+    async def read_record(self, key: str) -> Record | None:
+        """The record of this name, or None. Contract: 16, 22."""
+        ...
+
+    async def write_record(self, key: str, value: str, version: int) -> bool:
+        """Store a record unless somebody else changed it. Contract: 9, 22.
+
+        Args:
+            key: Case matters. Hosts of one hub agree on it; start it with what it belongs to.
+            value: Small: it is read and written as a whole.
+            version: That of the record as it was read; 0 when there was none.
+
+        Returns:
+            False when the version was another, or another host holds the key: read again.
+
+        Raises:
+            StorageError: The value cannot be stored.
+        """
+        ...
+
+    async def delete_record(self, key: str, version: int) -> bool:
+        """Delete a record unless somebody else changed or holds it. Contract: 9, 22."""
+        ...
+
+    async def hold_record(self, key: str) -> bool:
+        """Hold a key exclusively, for as long as this host lives. Contract: 23.
+
+        Returns at once. True also when this host holds it already: holds do not count. Whoever is
+        cancelled here may have got it and releases it.
+        """
+        ...
+
+    async def release_record(self, key: str) -> None:
+        """End our hold of a key; nothing happens when it is not ours. Contract: 23."""
         ...

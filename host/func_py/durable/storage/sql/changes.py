@@ -8,6 +8,7 @@ and harms no other.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from func_py.durable.model import (
@@ -18,7 +19,7 @@ from func_py.durable.model import (
     pending_state,
 )
 from func_py.durable.model.state import InstanceState
-from func_py.durable.storage.base import Committed, Lost, LostReason, Mail, Turn
+from func_py.durable.storage.base import Committed, Lost, LostReason, Mail, TaskKey, Turn
 from func_py.durable.storage.sql.connection import Connection
 from func_py.durable.storage.sql.queries import Row
 from func_py.durable.storage.sql.rows import (
@@ -33,8 +34,6 @@ from func_py.durable.storage.sql.rows import (
 )
 from func_py.errors import InstanceAlreadyExists
 
-PartitionOf = Callable[[str], int]
-
 _STATEMENTS: dict[str, LostReason | None] = {
     "fence_partitions": LostReason.FENCED,
     "insert_instances": LostReason.STALE,
@@ -42,6 +41,7 @@ _STATEMENTS: dict[str, LostReason | None] = {
     "upsert_origins": None,
     "delete_messages": LostReason.MISSING,
     "delete_activities": LostReason.MISSING,
+    "complete_activities": LostReason.MISSING,
     "delete_histories": None,
     "insert_history": None,
     "delete_timers_of_instances": None,
@@ -56,7 +56,7 @@ every row; a change that does not is lost for that reason."""
 _WORDS = {
     LostReason.FENCED: "the partition is held under another lease",
     LostReason.STALE: "the instance was changed, replaced or deleted by somebody else",
-    LostReason.MISSING: "a message or activity that the turn took is not stored any more",
+    LostReason.MISSING: "a message or activity that it takes is not stored any more",
 }
 
 
@@ -67,13 +67,37 @@ class Missed(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What preparing a change needs to know of the hub."""
+
+    host_id: str
+    partition_of: Callable[[str], int]
+    """Raises ValueError for an id that cannot be one."""
+    new_number: Callable[[], int]
+    """Numbers a new record; no two are equal in the life of the hub."""
+
+
+class Born(NamedTuple):
+    """The record of a new instance."""
+
+    number: int
+    state: InstanceState
+
+    @property
+    def token(self) -> SqlToken:
+        """Fences the instance's first turn."""
+        state = self.state
+        return SqlToken(self.number, 0, state.execution_id, 0, origin_of(state))
+
+
 class Posted(NamedTuple):
     """A message to be stored; a start message comes with the record it begins."""
 
     message: Message
     partition: int
     body: str
-    born: InstanceState | None = None
+    born: Born | None = None
 
 
 class Change:
@@ -99,15 +123,16 @@ class Change:
             born = posted.born
             if born is None:
                 continue
-            found = connection.row("instance_status", born.instance_id)
-            if born.instance_id in begun or (
+            instance_id = born.state.instance_id
+            found = find_instance(connection, instance_id)
+            if instance_id in begun or (
                 found is not None
-                and (found[0] == born.execution_id or not RuntimeStatus(found[1]).is_terminal)
+                and (found.execution_id == born.state.execution_id or not found.status.is_terminal)
             ):
                 self.messages[at] = posted._replace(born=None)
             elif found is not None:
-                delete_instance(connection, born.instance_id)
-            begun.add(born.instance_id)
+                delete_instance(connection, found.number, instance_id)
+            begun.add(instance_id)
 
     def missed(self, reason: LostReason | None) -> None:
         """Stored alone, a statement did not hit."""
@@ -117,24 +142,34 @@ class Change:
     def stored(self) -> None:
         """The change is in the transaction."""
 
-    def post(self, message: Message, partition_of: PartitionOf) -> None:
+    def post(self, message: Message, site: Site) -> None:
         """Have a message stored, and with a start message the record of the new instance."""
         event = message.event
         born = None
         if isinstance(event, ExecutionStarted):
-            born = pending_state(message.instance_id, event)
+            born = Born(site.new_number(), pending_state(message.instance_id, event))
         body = encode_event(event).decode()
-        partition = partition_of(message.instance_id)
+        partition = site.partition_of(message.instance_id)
         self.messages.append(Posted(message, partition, body, born))
 
 
 class SendChange(Change):
     """Messages of a client: all or none."""
 
-    def __init__(self, messages: Sequence[Message], partition_of: PartitionOf) -> None:
+    def __init__(self, messages: Sequence[Message], site: Site) -> None:
         super().__init__()
         for message in messages:
-            self.post(message, partition_of)
+            self.post(message, site)
+
+
+class CompleteChange(Change):
+    """The result of an activity, in its place."""
+
+    def __init__(self, key: TaskKey, result: Message, site: Site) -> None:
+        super().__init__()
+        row = (key.instance_id, key.execution_id, key.task_id, site.host_id)
+        self.add("complete_activities", row)
+        self.post(result, site)
 
 
 class CreateChange(Change):
@@ -145,55 +180,53 @@ class CreateChange(Change):
         state: InstanceState,
         start: Message,
         reusable: Collection[RuntimeStatus],
-        partition_of: PartitionOf,
+        site: Site,
     ) -> None:
         super().__init__()
         self._state = state
         self._reusable = reusable
-        self.post(start, partition_of)
-        self.messages[0] = self.messages[0]._replace(born=state)
+        self.post(start, site)
+        self.messages[0] = self.messages[0]._replace(born=Born(site.new_number(), state))
 
     def clear_way(self, connection: Connection) -> None:
         """Apply the reuse policy; raises InstanceAlreadyExists."""
         state = self._state
-        found = connection.row("instance_status", state.instance_id)
+        found = find_instance(connection, state.instance_id)
         if found is None:
             return
-        execution_id, status = found
-        if execution_id == state.execution_id:
+        if found.execution_id == state.execution_id:
             # The same call again, after an answer that got lost.
             self.messages = []
-        elif RuntimeStatus(status) in self._reusable:
-            delete_instance(connection, state.instance_id)
+        elif found.status in self._reusable:
+            delete_instance(connection, found.number, state.instance_id)
         else:
-            raise InstanceAlreadyExists(state.instance_id, status)
+            raise InstanceAlreadyExists(state.instance_id, found.status.value)
 
 
 class TurnChange(Change):
     """One turn of the engine."""
 
-    def __init__(self, turn: Turn, host_id: str, partition_of: PartitionOf) -> None:
+    def __init__(self, turn: Turn, site: Site) -> None:
         super().__init__()
         state = turn.state
         lease = turn.lease
-        instance_id = state.instance_id
         token = turn.token
         assert token is None or isinstance(token, SqlToken)
         origin = origin_of(state)
+        number = site.new_number() if token is None else token.number
         turns = 0 if token is None else token.turns
         first = 0 if token is None or turn.replaces_history else token.history_length
         length = first + len(turn.events)
-        self._token = SqlToken(state.execution_id, turns + 1, length, origin)
+        self._token = SqlToken(number, turns + 1, state.execution_id, length, origin)
 
-        self.add("fence_partitions", (lease.partition, lease.epoch, host_id))
+        self.add("fence_partitions", (lease.partition, lease.epoch, site.host_id))
         if token is None:
-            self.add("insert_instances", new_instance_row(state, 1, length))
+            self.add("insert_instances", new_instance_row(number, state, 1, length))
         else:
             self.add(
                 "update_instances",
                 (
-                    instance_id,
-                    token.execution_id,
+                    number,
                     turns,
                     state.execution_id,
                     length,
@@ -202,34 +235,34 @@ class TurnChange(Change):
                 ),
             )
             if turn.replaces_history:
-                self.add("delete_histories", (instance_id,))
+                self.add("delete_histories", (number,))
             if turn.replaces_history or state.status.is_terminal:
-                self.add("delete_timers_of_instances", (instance_id,))
+                self.add("delete_timers_of_instances", (number,))
             if turn.ended_timers:
-                ended = [(instance_id, token.execution_id, task) for task in turn.ended_timers]
-                self.add("delete_timers", *ended)
+                self.add("delete_timers", *[(number, task) for task in turn.ended_timers])
             if turn.drop_activities:
-                self.add("delete_activities_of_executions", (instance_id, token.execution_id))
+                self.add("delete_activities_of_executions", (number, token.execution_id))
         if token is None or token.origin != origin:
-            self.add("upsert_origins", (instance_id, encode_text(origin)))
+            self.add("upsert_origins", (number, encode_text(origin)))
         if turn.consumed:
             self.add("delete_messages", *[(message_id,) for message_id in turn.consumed])
         if turn.taken:
-            taken = [(key.instance_id, key.execution_id, key.task_id) for key in turn.taken]
+            taken = [(number, key.execution_id, key.task_id) for key in turn.taken]
             self.add("delete_activities", *taken)
         if turn.events:
-            self.add("insert_history", *history_rows(instance_id, first, turn.events))
+            self.add("insert_history", *history_rows(number, first, turn.events))
         if turn.timers:
             timers = [
-                (t.instance_id, t.execution_id, t.task_id, lease.partition, to_micros(t.fire_at))
-                for t in turn.timers
+                (number, timer.task_id, lease.partition, to_micros(timer.fire_at))
+                for timer in turn.timers
             ]
             self.add("insert_timers", *timers)
         if turn.activities:
-            calls = [activity_row(task, lease.partition, host_id) for task in turn.activities]
+            holder = site.host_id
+            calls = [activity_row(number, a, lease.partition, holder) for a in turn.activities]
             self.add("insert_activities", *calls)
         for message in turn.messages:
-            self.post(message, partition_of)
+            self.post(message, site)
 
     def stored(self) -> None:
         """See `Change.stored`."""
@@ -261,11 +294,9 @@ class Batch:
                 self._rows[name] += rows
         for posted in self._posted:
             if posted.born is not None:
-                born = posted.born
-                self._rows["insert_instances"].append(new_instance_row(born, 0, 0))
-                self._rows["upsert_origins"].append(
-                    (born.instance_id, encode_text(origin_of(born)))
-                )
+                number, state = posted.born
+                self._rows["insert_instances"].append(new_instance_row(number, state, 0, 0))
+                self._rows["upsert_origins"].append((number, encode_text(origin_of(state))))
         # Turns of one partition share its fence.
         self._rows["fence_partitions"] = list(dict.fromkeys(self._rows["fence_partitions"]))
 
@@ -321,19 +352,33 @@ def _mail(posted: Posted, held: Mapping[int, int]) -> Mail | None:
     epoch = held.get(posted.partition)
     if epoch is None:
         return None
-    born = posted.born
-    token = None if born is None else SqlToken(born.execution_id, 0, 0, origin_of(born))
+    token = None if posted.born is None else posted.born.token
     return Mail(partition=posted.partition, epoch=epoch, message=posted.message, token=token)
 
 
-def delete_instance(connection: Connection, instance_id: str) -> None:
-    """Delete an instance and all that belongs to it."""
+class Found(NamedTuple):
+    """What of a stored instance decides whether it may go."""
+
+    number: int
+    execution_id: str
+    status: RuntimeStatus
+
+
+def find_instance(connection: Connection, instance_id: str) -> Found | None:
+    """The stored instance, or None."""
+    row = connection.row("instance_status", instance_id)
+    return None if row is None else Found(row[0], row[1], RuntimeStatus(row[2]))
+
+
+def delete_instance(connection: Connection, number: int, instance_id: str) -> None:
+    """Delete an instance and all that belongs to it; an entity keeps the mail it is yet to get."""
     for name in (
         "delete_instance",
         "delete_origin",
         "delete_history",
-        "delete_messages_of_instance",
         "delete_timers_of_instance",
         "delete_activities_of_instance",
     ):
-        connection.execute(name, instance_id)
+        connection.execute(name, number)
+    if not instance_id.startswith("@"):
+        connection.execute("delete_messages_of_instance", instance_id)

@@ -118,6 +118,19 @@ class Dialect(Protocol):
         """Begin to be seen as alive by the other hosts."""
         ...
 
+    @property
+    def bell(self) -> int | None:
+        """A descriptor that is readable when another host has rung for this one; None without."""
+        ...
+
+    def answer_bell(self) -> None:
+        """Make the bell's descriptor unreadable until it is rung again."""
+        ...
+
+    def ring(self, host_id: str) -> None:
+        """Have another host look at what is stored now; best effort, does not block."""
+        ...
+
     def leave(self, host_id: str) -> None:
         """Be seen as dead from now on; idempotent."""
         ...

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
+import itertools
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 
 from func_py.durable.model import (
+    ActivityTask,
     HistoryEvent,
     InstanceState,
     Message,
@@ -30,18 +33,23 @@ from func_py.durable.storage.base import (
     Lost,
     LostReason,
     Mail,
+    Record,
     Recovered,
     TaskKey,
     Turn,
 )
 from func_py.durable.storage.sql.changes import (
     Change,
+    CompleteChange,
     CreateChange,
     SendChange,
+    Site,
     TurnChange,
     delete_instance,
+    find_instance,
 )
 from func_py.durable.storage.sql.connection import Connection, Dialect
+from func_py.durable.storage.sql.ownership import Ownership
 from func_py.durable.storage.sql.readers import Readers
 from func_py.durable.storage.sql.rows import (
     InstanceRow,
@@ -64,7 +72,12 @@ from func_py.errors import (
     UserError,
 )
 
+T = TypeVar("T")
+
 _CLOSE_TIMEOUT = timedelta(seconds=10)
+
+_NUMBER_BITS = 32
+"""Of the instances that one host creates; the bits above are its own number."""
 
 _FIRST = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST = to_micros(datetime.max.replace(tzinfo=UTC))
@@ -95,10 +108,11 @@ class SqlTaskHub:
         self._poll_interval = poll_interval
         self._opened: Writer | None = None
         self._readers = Readers(dialect)
-        self._host_id = ""
         self._mail: list[Mail] = []
         self._arrived = asyncio.Event()
+        self._others_wrote = asyncio.Event()
         self._partition_of = functools.lru_cache(8192)(self._find_partition)
+        self._site = Site("", self._partition_of, lambda: 0)
 
     # ---- hub -------------------------------------------------------------------------------
 
@@ -108,11 +122,19 @@ class SqlTaskHub:
 
     async def open(self, host: HostRecord) -> HubInfo:
         """See `TaskHub.open`."""
-        self._host_id = host.host_id
         self._opened = Writer(
-            self._dialect, host, self._partition_count, self._deliver, self._poll_interval
+            self._dialect,
+            host,
+            self._partition_count,
+            self._deliver,
+            self._others_wrote.set,
+            self._poll_interval,
         )
-        await self._opened.start()
+        number = await self._opened.start()
+        if self._dialect.bell is not None:
+            asyncio.get_running_loop().add_reader(self._dialect.bell, self._rung)
+        numbers = itertools.count(number << _NUMBER_BITS)
+        self._site = Site(host.host_id, self._partition_of, numbers.__next__)
         return HubInfo(
             name=self._name,
             provider=self._dialect.provider,
@@ -123,17 +145,19 @@ class SqlTaskHub:
 
     async def close(self) -> None:
         """See `TaskHub.close`."""
+        self._take_bell_down()
         if self._opened is not None:
             await self._opened.close(_CLOSE_TIMEOUT)
         await self._readers.close()
-        self._arrived.set()
+        self._wake_all()
 
     async def die(self) -> None:
         """End as a killed process would, keeping leases and host record. For tests."""
+        self._take_bell_down()
         if self._opened is not None:
             await self._opened.die()
         await self._readers.close()
-        self._arrived.set()
+        self._wake_all()
 
     async def delete_hub(self) -> None:
         """See `TaskHub.delete_hub`."""
@@ -149,11 +173,11 @@ class SqlTaskHub:
         self, state: InstanceState, start: Message, reusable: Collection[RuntimeStatus]
     ) -> None:
         """See `TaskHub.create_instance`."""
-        await self._store(lambda: CreateChange(state, start, reusable, self._partition_of))
+        await self._store(lambda: CreateChange(state, start, reusable, self._site))
 
     async def send(self, messages: Sequence[Message]) -> None:
         """See `TaskHub.send`."""
-        await self._store(lambda: SendChange(messages, self._partition_of))
+        await self._store(lambda: SendChange(messages, self._site))
 
     async def get_instance(self, instance_id: str) -> InstanceState | None:
         """See `TaskHub.get_instance`."""
@@ -178,12 +202,7 @@ class SqlTaskHub:
     async def acquire(self, partitions: Collection[int]) -> Sequence[Lease]:
         """See `TaskHub.acquire`."""
         acquired = self._writer.call(lambda c, o: o.acquire(c, partitions))
-        try:
-            return await asyncio.shield(acquired)
-        except asyncio.CancelledError:
-            # Nobody would ever use or release what was acquired for a caller that is gone.
-            acquired.add_done_callback(self._give_back)
-            raise
+        return await self._or_give_back(acquired, lambda c, o, leases: o.release(c, leases))
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """See `TaskHub.release`."""
@@ -222,7 +241,7 @@ class SqlTaskHub:
         answers: list[TurnChange | Lost] = []
         for turn in turns:
             try:
-                answers.append(TurnChange(turn, self._host_id, self._partition_of))
+                answers.append(TurnChange(turn, self._site))
             except REFUSED_VALUES as error:
                 answers.append(Lost(LostReason.REJECTED, f"{type(error).__name__}: {error}"))
         changes = [answer for answer in answers if isinstance(answer, TurnChange)]
@@ -230,13 +249,75 @@ class SqlTaskHub:
             await self._writer.store(changes)
         return [a.answer if isinstance(a, TurnChange) else a for a in answers]
 
+    async def offer_activities(self, activities: Collection[ActivityTask]) -> None:
+        """See `TaskHub.offer_activities`."""
+        await self._writer.call(lambda c, o: o.offer(c, activities))
+
+    async def claim_activities(self, names: Collection[str], limit: int) -> Sequence[ActivityTask]:
+        """See `TaskHub.claim_activities`."""
+        while True:
+            # Before looking: what is offered from now on is noticed.
+            self._others_wrote.clear()
+            claiming = self._writer.call(lambda c, o: o.claim(c, names, limit))
+            claimed = await self._or_give_back(claiming, lambda c, o, tasks: o.offer(c, tasks))
+            if claimed:
+                return claimed
+            await self._others_wrote.wait()
+
+    async def complete_activity(self, key: TaskKey, result: Message) -> bool:
+        """See `TaskHub.complete_activity`."""
+        return await self._store(lambda: CompleteChange(key, result, self._site))
+
+    async def take_back_activities(self, lease: Lease) -> Sequence[ActivityTask]:
+        """See `TaskHub.take_back_activities`."""
+        return await self._writer.call(lambda c, o: o.take_back(c, lease))
+
     async def discard(
         self, lease: Lease, messages: Collection[str], activities: Collection[TaskKey]
     ) -> None:
         """See `TaskHub.discard`."""
         await self._writer.call(lambda c, o: o.discard(c, lease, messages, activities))
 
+    # ---- records ---------------------------------------------------------------------------
+
+    async def read_record(self, key: str) -> Record | None:
+        """See `TaskHub.read_record`."""
+        row = await self._readers.read(lambda c: c.row("record", key))
+        return None if row is None else Record(key, *row)
+
+    async def write_record(self, key: str, value: str, version: int) -> bool:
+        """See `TaskHub.write_record`."""
+        return await self._writer.call(lambda c, o: o.records.write(c, key, value, version))
+
+    async def delete_record(self, key: str, version: int) -> bool:
+        """See `TaskHub.delete_record`."""
+        return await self._writer.call(lambda c, o: o.records.delete(c, key, version))
+
+    async def hold_record(self, key: str) -> bool:
+        """See `TaskHub.hold_record`."""
+        return await self._writer.call(lambda c, o: o.records.hold(c, key))
+
+    async def release_record(self, key: str) -> None:
+        """See `TaskHub.release_record`."""
+        await self._writer.call(lambda c, o: o.records.release(c, key))
+
     # ---- inside ----------------------------------------------------------------------------
+
+    def _rung(self) -> None:
+        """Another host has stored something for us: a transaction looks for it."""
+        self._dialect.answer_bell()
+        looking = self._writer.call(lambda c, o: None)
+        looking.add_done_callback(_retrieve)
+
+    def _take_bell_down(self) -> None:
+        # Before the writer's end, which closes the descriptor.
+        if self._dialect.bell is not None:
+            asyncio.get_running_loop().remove_reader(self._dialect.bell)
+
+    def _wake_all(self) -> None:
+        """Whoever waits finds the hub closed."""
+        self._arrived.set()
+        self._others_wrote.set()
 
     @property
     def _writer(self) -> Writer:
@@ -250,8 +331,8 @@ class SqlTaskHub:
         except self._dialect.errors as error:
             raise self._dialect.translate(error) from error
 
-    async def _store(self, prepare: Callable[[], Change]) -> None:
-        """Store one change; raises what it was refused for."""
+    async def _store(self, prepare: Callable[[], Change]) -> bool:
+        """Store one change; False when what it takes is missing. Raises what it was refused for."""
         try:
             change = prepare()
         except REFUSED_VALUES as error:
@@ -259,20 +340,35 @@ class SqlTaskHub:
         await self._writer.store([change])
         if isinstance(change.outcome, Exception):
             raise change.outcome
-        if isinstance(change.outcome, Lost):
-            raise StorageError(f"the task hub refused a value: {change.outcome.detail}")
+        if not isinstance(change.outcome, Lost):
+            return True
+        if change.outcome.reason is LostReason.MISSING:
+            return False
+        raise StorageError(f"the task hub refused a value: {change.outcome.detail}")
 
     def _deliver(self, mail: Sequence[Mail]) -> None:
         self._mail += mail
         self._arrived.set()
 
-    def _give_back(self, acquired: asyncio.Future[list[Lease]]) -> None:
-        if acquired.cancelled() or acquired.exception() is not None or not acquired.result():
-            return
-        leases = acquired.result()
-        if not self._writer.is_closed:
-            released = self._writer.call(lambda c, o: o.release(c, leases))
-            released.add_done_callback(lambda f: f.cancelled() or f.exception())
+    async def _or_give_back(
+        self,
+        taking: asyncio.Future[list[T]],
+        give_back: Callable[[Connection, Ownership, list[T]], None],
+    ) -> list[T]:
+        """What is being taken; given back when the caller is gone and nobody would ever use it."""
+
+        def undo(taking: asyncio.Future[list[T]]) -> None:
+            if taking.cancelled() or taking.exception() is not None or not taking.result():
+                return
+            if not self._writer.is_closed:
+                given = self._writer.call(lambda c, o: give_back(c, o, taking.result()))
+                given.add_done_callback(_retrieve)
+
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(undo)
+            raise
 
     def _find_partition(self, instance_id: str) -> int:
         if "\0" in instance_id:
@@ -284,12 +380,18 @@ class SqlTaskHub:
         return [read_host(row) for row in rows if self._dialect.is_alive(row[0])]
 
 
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Nobody waits for it; what went wrong shows itself in the next operation."""
+    if not future.cancelled():
+        future.exception()
+
+
 def _load(connection: Connection, instance_id: str, history: bool) -> Loaded | None:
     row = connection.row("instance_with_history" if history else "instance", instance_id)
     if row is None:
         return None
-    state, token = read_instance(row[:8])
-    events = read_history(text_rows.decode(row[8])) if history else []
+    state, token = read_instance(row[:9])
+    events = read_history(text_rows.decode(row[9])) if history else []
     return Loaded(state, token, events)
 
 
@@ -299,12 +401,12 @@ def _history(connection: Connection, instance_id: str) -> list[HistoryEvent]:
 
 
 def _purge(connection: Connection, instance_id: str) -> bool:
-    found = connection.row("instance_status", instance_id)
+    found = find_instance(connection, instance_id)
     if found is None:
         return False
-    if not RuntimeStatus(found[1]).is_terminal:
-        raise InstanceNotFinished(instance_id, found[1])
-    delete_instance(connection, instance_id)
+    if not found.status.is_terminal:
+        raise InstanceNotFinished(instance_id, found.status.value)
+    delete_instance(connection, found.number, instance_id)
     return True
 
 
@@ -335,7 +437,7 @@ def _query(
 
 
 def _encode_position(row: InstanceRow) -> str:
-    return base64.urlsafe_b64encode(encode_text((row[4], row[0])).encode()).decode()
+    return base64.urlsafe_b64encode(encode_text((row[5], row[1])).encode()).decode()
 
 
 def _decode_position(continuation: str) -> tuple[int, str] | None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import cast
 
+from func_py.durable.model import ActivityTask
 from func_py.durable.storage.base import HostRecord, Lease, Mail, Recovered, TaskKey
 from func_py.durable.storage.sql.connection import Connection, Dialect
+from func_py.durable.storage.sql.records import Records
 from func_py.durable.storage.sql.rows import (
     activity_rows,
     encode_text,
@@ -19,6 +22,7 @@ from func_py.durable.storage.sql.rows import (
     read_activity,
     read_mail,
     read_timer,
+    text_rows,
     timer_rows,
     to_micros,
 )
@@ -35,12 +39,15 @@ class Ownership:
     def __init__(self, dialect: Dialect, host_id: str) -> None:
         self.host_id = host_id
         self.held: dict[int, int] = {}
+        self.records = Records(dialect, host_id)
+        self.concerned: set[str] = set()
+        """The other hosts to be told once this transaction is durable."""
         self._dialect = dialect
 
     # ---- hosts -----------------------------------------------------------------------------
 
-    def enter(self, connection: Connection, host: HostRecord, partition_count: int) -> None:
-        """Make this host known.
+    def enter(self, connection: Connection, host: HostRecord, partition_count: int) -> int:
+        """Make this host known; its number, which no host had before or will have.
 
         Raises:
             ConfigError: The hub has another number of partitions.
@@ -69,11 +76,15 @@ class Ownership:
         functions = encode_text(list(host.functions))
         started_at = to_micros(host.started_at)
         connection.execute("insert_host", host.host_id, boot_id, started_at, functions)
+        number = connection.row("host_number", host.host_id)
+        assert number is not None
+        return cast("int", number[0])
 
     def leave(self, connection: Connection) -> None:
         """Give everything back and forget this host."""
         connection.execute("free_all_activities", self.host_id)
         connection.execute("release_all_partitions", self.host_id)
+        connection.execute("release_all_records", self.host_id)
         connection.execute("delete_host", self.host_id)
         self.held.clear()
 
@@ -81,6 +92,7 @@ class Ownership:
         """Forget the hosts that died."""
         for host_id, *_ in connection.document(host_rows, "hosts"):
             if host_id != self.host_id and not self._dialect.is_alive(host_id):
+                connection.execute("release_all_records", host_id)
                 connection.execute("delete_host", host_id)
                 self._dialect.forget(host_id)
 
@@ -129,6 +141,12 @@ class Ownership:
             activities=[read_activity(row) for row in calls],
         )
 
+    def tell_owners(self, connection: Connection, partitions: Collection[int]) -> None:
+        """Something was stored for these partitions, which are not ours to deliver to."""
+        if partitions:
+            holders = connection.document(text_rows, "holders", encode_text(list(partitions)))
+            self.concerned |= {*holders} - {self.host_id}
+
     def take_mail(self, connection: Connection) -> list[Mail]:
         """What others stored for our partitions, not delivered yet."""
         mail: list[Mail] = []
@@ -138,6 +156,36 @@ class Ownership:
                 connection.execute("note_undelivered", epoch, partition)
                 mail += [read_mail(row, partition, epoch) for row in rows]
         return mail
+
+    # ---- activities ------------------------------------------------------------------------
+
+    def offer(self, connection: Connection, activities: Collection[ActivityTask]) -> None:
+        """Give up what we hold of these, for any host to claim. Contract: 24."""
+        rows = [
+            (a.instance_id, a.execution_id, a.task_id, a.name.lower(), self.host_id)
+            for a in activities
+        ]
+        connection.execute_rows("offer_activities", rows)
+        hosts = {row[0] for row in connection.document(host_rows, "hosts")}
+        self.concerned |= hosts - {self.host_id}
+
+    def claim(
+        self, connection: Connection, names: Collection[str], limit: int
+    ) -> list[ActivityTask]:
+        """Hold offered activities of these names, if there are any. Contract: 24."""
+        wanted = encode_text(list(names))
+        found = connection.document(activity_rows, "offered_activities", wanted, limit)
+        rows = [(*row[:3], self.host_id) for row in found]
+        connection.execute_rows("claim_activities", rows)
+        return [read_activity(row) for row in found]
+
+    def take_back(self, connection: Connection, lease: Lease) -> list[ActivityTask]:
+        """Hold what nobody alive holds in our partition. Contract: 26."""
+        self._check(connection, lease)
+        self.sweep(connection)
+        found = connection.document(activity_rows, "unheld_activities", lease.partition)
+        connection.execute("take_back_activities", self.host_id, lease.partition)
+        return [read_activity(row) for row in found]
 
     def discard(
         self,
@@ -150,7 +198,7 @@ class Ownership:
         self._check(connection, lease)
         connection.execute_rows("delete_messages", [(message,) for message in messages])
         keys = [(key.instance_id, key.execution_id, key.task_id) for key in activities]
-        connection.execute_rows("delete_activities", keys)
+        connection.execute_rows("discard_activities", keys)
 
     def _check(self, connection: Connection, lease: Lease) -> None:
         # No lock is needed: nobody else writes while this transaction runs.

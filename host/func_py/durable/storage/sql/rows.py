@@ -59,13 +59,14 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SqlToken(msgspec.Struct, frozen=True):
-    """The instance fence: the number of committed turns only grows within an execution.
+    """The instance fence: a record's number is never used again, its count of turns only grows.
 
     It also carries what the next turn needs to know of the stored row.
     """
 
-    execution_id: str
+    number: int
     turns: int
+    execution_id: str
     history_length: int
     origin: Origin
 
@@ -78,12 +79,12 @@ class _Call(msgspec.Struct, frozen=True, omit_defaults=True):
     trace: TraceContext | None = None
 
 
-InstanceRow: TypeAlias = tuple[str, str, int, int, int, str, str, str]
-"""instance id, execution id, turns, history length, created at, status, progress, origin"""
+InstanceRow: TypeAlias = tuple[int, str, str, int, int, int, str, str, str]
+"""number, instance id, execution id, turns, history length, created at, status, progress, origin"""
 
-MessageRow: TypeAlias = tuple[str, str, str, str, str, str | None, str | None]
-"""id, instance id, execution id, sender, event; execution id and origin of the target when it has
-had no turn yet"""
+MessageRow: TypeAlias = tuple[str, str, str, str, str, int | None, str | None, str | None]
+"""id, instance id, execution id, sender, event; number, execution id and origin of the target when
+it has had no turn yet"""
 
 TimerRow: TypeAlias = tuple[str, str, int, int]
 """instance id, execution id, task id, due time"""
@@ -144,9 +145,10 @@ def progress_text(state: InstanceState) -> str:
     )
 
 
-def new_instance_row(state: InstanceState, turns: int, history_length: int) -> Row:
+def new_instance_row(number: int, state: InstanceState, turns: int, history_length: int) -> Row:
     """A row for `insert_instances`."""
     return (
+        number,
         state.instance_id,
         state.execution_id,
         turns,
@@ -158,18 +160,18 @@ def new_instance_row(state: InstanceState, turns: int, history_length: int) -> R
     )
 
 
-def history_rows(instance_id: str, first: int, events: Sequence[HistoryEvent]) -> list[Row]:
+def history_rows(number: int, first: int, events: Sequence[HistoryEvent]) -> list[Row]:
     """Rows for `insert_history`: the events from number `first` on."""
     return [
-        (instance_id, first + at, encode_events(events[at : at + EVENTS_PER_ROW]).decode())
+        (number, first + at, encode_events(events[at : at + EVENTS_PER_ROW]).decode())
         for at in range(0, len(events), EVENTS_PER_ROW)
     ]
 
 
-def activity_row(task: ActivityTask, partition: int, holder: str) -> Row:
+def activity_row(number: int, task: ActivityTask, partition: int, holder: str) -> Row:
     """A row for `insert_activities`."""
     return (
-        task.instance_id,
+        number,
         task.execution_id,
         task.task_id,
         partition,
@@ -181,7 +183,8 @@ def activity_row(task: ActivityTask, partition: int, holder: str) -> Row:
 
 def read_instance(row: InstanceRow) -> tuple[InstanceState, SqlToken]:
     """The record and the fence of a stored instance."""
-    instance_id, execution_id, turns, history_length, created_at, status, progress, origin = row
+    number, instance_id, execution_id, turns, history_length, created_at = row[:6]
+    status, progress, origin = row[6:]
     born = _origin.decode(origin)
     now = _progress.decode(progress)
     state = InstanceState(
@@ -202,7 +205,7 @@ def read_instance(row: InstanceRow) -> tuple[InstanceState, SqlToken]:
         trace=born.trace,
         entity=now.entity,
     )
-    return state, SqlToken(execution_id, turns, history_length, born)
+    return state, SqlToken(number, turns, execution_id, history_length, born)
 
 
 def read_history(bodies: Sequence[str]) -> list[HistoryEvent]:
@@ -215,15 +218,17 @@ def read_history(bodies: Sequence[str]) -> list[HistoryEvent]:
 
 def read_mail(row: MessageRow, partition: int, epoch: int) -> Mail:
     """A stored message as it is delivered; with a token when it starts an instance."""
-    message_id, instance_id, execution_id, sender, body, new_execution_id, origin = row
+    message_id, instance_id, execution_id, sender, body = row[:5]
+    number, new_execution_id, origin = row[5:]
     event = decode_event(body)
     token = None
     if (
         isinstance(event, ExecutionStarted)
+        and number is not None
         and origin is not None
         and event.execution_id == new_execution_id
     ):
-        token = SqlToken(new_execution_id, 0, 0, _origin.decode(origin))
+        token = SqlToken(number, 0, new_execution_id, 0, _origin.decode(origin))
     message = Message(
         id=message_id,
         instance_id=instance_id,

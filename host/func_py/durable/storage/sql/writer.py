@@ -20,7 +20,7 @@ from func_py.durable.storage.base import HostRecord, Lost, LostReason, Mail
 from func_py.durable.storage.sql.changes import Batch, Change, Missed
 from func_py.durable.storage.sql.connection import Connection, Dialect
 from func_py.durable.storage.sql.ownership import Ownership
-from func_py.errors import FuncPyError, StorageUnavailable
+from func_py.errors import FuncPyError, StorageError, StorageUnavailable
 
 T = TypeVar("T")
 
@@ -62,6 +62,7 @@ class Writer:
         host: This host; it enters the hub when the writer starts.
         partition_count: What the hub must have.
         deliver: Called on the loop with the mail of a transaction.
+        notice: Called on the loop when others have written.
         poll_interval: How often an idle writer looks for what other processes stored.
     """
 
@@ -71,14 +72,17 @@ class Writer:
         host: HostRecord,
         partition_count: int,
         deliver: Callable[[Sequence[Mail]], None],
+        notice: Callable[[], None],
         poll_interval: timedelta,
     ) -> None:
         self._dialect = dialect
         self._refused: tuple[type[Exception], ...] = (*REFUSED_VALUES, *dialect.refused)
         self._undone: tuple[type[Exception], ...] = (Missed, *self._refused)
+        self._unfit: tuple[type[Exception], ...] = (UnicodeEncodeError, *dialect.refused)
         self._host = host
         self._partition_count = partition_count
         self._deliver = deliver
+        self._notice = notice
         self._poll_s = poll_interval.total_seconds()
         self._loop = asyncio.get_running_loop()
         self._inbox: queue.SimpleQueue[Operation[object] | None] = queue.SimpleQueue()
@@ -92,12 +96,12 @@ class Writer:
         )
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
-    async def start(self) -> None:
-        """Connect and enter the hub; raises what that raises."""
+    async def start(self) -> int:
+        """Connect and enter the hub; this host's number. Raises what that raises."""
         entered = self.call(lambda c, o: o.enter(c, self._host, self._partition_count))
         self._thread.start()
         try:
-            await entered
+            return await entered
         except BaseException:
             self._stop()
             raise
@@ -186,9 +190,7 @@ class Writer:
         return operations
 
     def _poll(self, connection: Connection) -> None:
-        """Look for mail from other processes. An error shows itself in the next operation."""
-        if not self._ownership.held:
-            return
+        """Look for what others stored. An error shows itself in the next operation."""
         with contextlib.suppress(*self._dialect.errors):
             self._look |= self._dialect.others_committed(connection)
         if self._look:
@@ -201,42 +203,52 @@ class Writer:
         mail: list[Mail] = []
         try:
             together = _together(changes)
-            with self._dialect.transaction(connection):
-                # First what others stored earlier, or our own message would overtake it.
-                self._look |= self._dialect.others_committed(connection)
-                if self._look:
-                    self._ownership.refresh(connection)
-                    mail += self._ownership.take_mail(connection)
-                mail += self._store_changes(connection, changes, together)
-                for operation in group:
-                    if isinstance(operation, CallOperation):
-                        self._call(connection, operation)
+            try:
+                mail = self._transact(connection, group, changes, together)
+            except self._undone:
+                if together is None:
+                    raise
+                # Found out before any call: only the batch has to be repeated, one by one.
+                mail = self._transact(connection, group, changes, None)
         except Exception as error:  # noqa: BLE001 - handed to everybody in the group
             self._ownership.held = held
+            self._ownership.concerned.clear()
             for operation in group:
                 operation.result = self._translated(error)
-            mail = []
         else:
+            if self._look:
+                self._on_loop(self._notice)
             self._look = False
         self._hand_over(group, mail)
+        for host_id in self._ownership.concerned:
+            self._dialect.ring(host_id)
 
-    def _store_changes(
-        self, connection: Connection, changes: Sequence[Change], together: Batch | None
+    def _transact(
+        self,
+        connection: Connection,
+        group: Sequence[Operation[object]],
+        changes: Sequence[Change],
+        together: Batch | None,
     ) -> list[Mail]:
-        held = self._ownership.held
-        if together is not None:
-            connection.execute("begin_change")
-            try:
-                mail = together.store(connection, held)
-            except self._undone:
-                connection.execute("undo_change")
-                connection.execute("end_change")
+        """One transaction: the changes in one batch or, without it, one by one; then the calls."""
+        partitions = {posted.partition for change in changes for posted in change.messages}
+        mail: list[Mail] = []
+        self._ownership.concerned.clear()
+        with self._dialect.transaction(connection):
+            # First what others stored earlier, or our own message would overtake it.
+            self._look |= self._dialect.others_committed(connection)
+            if self._look:
+                self._ownership.refresh(connection)
+                mail += self._ownership.take_mail(connection)
+            if together is not None:
+                mail += together.store(connection, self._ownership.held)
             else:
-                connection.execute("end_change")
-                return mail
-        mail = []
-        for change in changes:
-            mail += self._store_alone(connection, change)
+                for change in changes:
+                    mail += self._store_alone(connection, change)
+            for operation in group:
+                if isinstance(operation, CallOperation):
+                    self._call(connection, operation)
+            self._ownership.tell_owners(connection, partitions - self._ownership.held.keys())
         return mail
 
     def _store_alone(self, connection: Connection, change: Change) -> list[Mail]:
@@ -264,9 +276,17 @@ class Writer:
         except Exception as error:
             if isinstance(error, self._dialect.errors) and not isinstance(error, self._refused):
                 raise
-            operation.result = error
+            operation.result = self._refusal(error)
             connection.execute("undo_change")
         connection.execute("end_change")
+
+    def _refusal(self, error: Exception) -> Exception:
+        """What a call is answered with: the driver's word for an unfit value is translated."""
+        if not isinstance(error, self._unfit):
+            return error
+        refusal = StorageError(f"the value cannot be stored: {error}")
+        refusal.__cause__ = error
+        return refusal
 
     def _translated(self, error: Exception) -> Exception:
         translated = self._dialect.translate(error)

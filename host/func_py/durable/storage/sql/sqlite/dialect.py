@@ -14,9 +14,16 @@ from func_py.durable.storage.sql.connection import Connection
 from func_py.durable.storage.sql.migrations import load_migrations
 from func_py.durable.storage.sql.queries import load_queries
 from func_py.durable.storage.sql.rows import host_rows
+from func_py.durable.storage.sql.sqlite.bell import Bell, ring
 from func_py.durable.storage.sql.sqlite.host_files import HELD
 from func_py.durable.storage.sql.sqlite.turnstile import Turnstile
-from func_py.errors import InternalError, SchemaMismatch, StorageUnavailable, UserError
+from func_py.errors import (
+    InternalError,
+    SchemaMismatch,
+    StorageUnavailable,
+    TaskHubNotFound,
+    UserError,
+)
 
 _APPLICATION_ID = 0x46504879
 """Marks our files in SQLite's header, so that another program's database is not taken for one."""
@@ -56,6 +63,7 @@ class SqliteDialect:
         self._migrations = load_migrations(here / "schema")
         self._data_version = -1
         self._turnstile = Turnstile(self._lock_path)
+        self._bell: Bell | None = None
 
     @property
     def location(self) -> str:
@@ -128,7 +136,7 @@ class SqliteDialect:
     def connect(self) -> Connection:
         """The writer's connection."""
         if not self._path.exists():
-            raise SchemaMismatch(self.location, "no task hub", self._required)
+            raise TaskHubNotFound(self.location)
         connection = self._connect("rw")
         try:
             self._check_owner(connection)
@@ -240,13 +248,32 @@ class SqliteDialect:
             return ""
 
     def enter(self, host_id: str) -> None:
-        """Lock this host's file."""
+        """Lock this host's file and hang up its bell."""
         self._hosts.mkdir(exist_ok=True)
         HELD.hold(self._hosts / host_id)
+        with contextlib.suppress(OSError):
+            self._bell = Bell(self._bell_of(host_id))
+
+    @property
+    def bell(self) -> int | None:
+        """A named pipe."""
+        return None if self._bell is None else self._bell.descriptor
+
+    def answer_bell(self) -> None:
+        """Read it empty."""
+        if self._bell is not None:
+            self._bell.answer()
+
+    def ring(self, host_id: str) -> None:
+        """Write into the other's pipe."""
+        ring(self._bell_of(host_id))
 
     def leave(self, host_id: str) -> None:
-        """Unlock it; the file goes with the host record."""
+        """Unlock the file; it goes with the host record."""
         HELD.release(self._hosts / host_id)
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
         self._turnstile.close()
 
     def is_alive(self, host_id: str) -> bool:
@@ -254,8 +281,12 @@ class SqliteDialect:
         return HELD.is_locked(self._hosts / host_id)
 
     def forget(self, host_id: str) -> None:
-        """Remove its file."""
+        """Remove its files."""
         (self._hosts / host_id).unlink(missing_ok=True)
+        self._bell_of(host_id).unlink(missing_ok=True)
+
+    def _bell_of(self, host_id: str) -> Path:
+        return self._hosts / f"{host_id}.bell"
 
 
 def _pragma(connection: Connection, name: str) -> int:

@@ -34,11 +34,18 @@ from (select * from hosts order by started_at, host_id)
 -- name: insert_host
 insert into hosts (host_id, boot_id, started_at, functions) values (?, ?, ?, ?)
 
+-- name: host_number
+select number from hosts where host_id = ?
+
 -- name: delete_host
 delete from hosts where host_id = ?
 
 -- name: held_partitions
 select json_group_array(json_array(partition, epoch)) from partitions where holder = ?
+
+-- name: holders
+select json_group_array(holder) from partitions
+where holder is not null and partition in (select value from json_each(?))
 
 -- name: acquire_partition
 update partitions set holder = ?1, epoch = epoch + 1
@@ -64,16 +71,16 @@ where partitions.partition = rows.partition
 -- ---- instances ---------------------------------------------------------------------------------
 
 -- name: insert_instances
--- rows: instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress
+-- rows: number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress
 insert into instances (
-    instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress)
+    number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress)
 select
-    instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress
-from {rows} where instance_id is not null
+    number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress
+from {rows} where number is not null
 on conflict (instance_id) do nothing
 
 -- name: update_instances
--- rows: instance_id, fence_execution_id, fence_turns, execution_id, history_length, status, progress
+-- rows: number, fence_turns, execution_id, history_length, status, progress
 update instances set
     execution_id = rows.execution_id,
     turns = turns + 1,
@@ -81,39 +88,38 @@ update instances set
     status = rows.status,
     progress = rows.progress
 from {rows}
-where instances.instance_id = rows.instance_id
-  and instances.execution_id = rows.fence_execution_id
+where instances.number = rows.number
   and instances.turns = rows.fence_turns
 
 -- name: upsert_origins
--- rows: instance_id, body
-insert into origins (instance_id, body)
-select instance_id, body from {rows} where instance_id is not null
-on conflict (instance_id) do update set body = excluded.body
+-- rows: number, body
+insert into origins (number, body)
+select number, body from {rows} where number is not null
+on conflict (number) do update set body = excluded.body
 
 -- name: instance_status
-select execution_id, status from instances where instance_id = ?
+select number, execution_id, status from instances where instance_id = ?
 
 -- name: instance
-select i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
+select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
        i.progress, o.body
-from instances i join origins o on o.instance_id = i.instance_id
+from instances i join origins o on o.number = i.number
 where i.instance_id = ?
 
 -- name: instance_with_history
-select i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
+select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
        i.progress, o.body,
        (select json_group_array(body)
-        from (select body from history where instance_id = ?1 order by first_event))
-from instances i join origins o on o.instance_id = i.instance_id
+        from (select body from history where number = i.number order by first_event))
+from instances i join origins o on o.number = i.number
 where i.instance_id = ?1
 
 -- name: query_instances
 select json_group_array(json_array(
-    instance_id, execution_id, turns, history_length, created_at, status, progress, body))
+    number, instance_id, execution_id, turns, history_length, created_at, status, progress, body))
 from (
     select i.*, o.body
-    from instances i join origins o on o.instance_id = i.instance_id
+    from instances i join origins o on o.number = i.number
     where i.is_entity = ?1
       and i.created_at >= ?2 and i.created_at <= ?3
       and (i.created_at, i.instance_id) > (?4, ?5)
@@ -123,37 +129,40 @@ from (
     limit ?8)
 
 -- name: delete_instance
-delete from instances where instance_id = ?
+delete from instances where number = ?
 
 -- name: delete_origin
-delete from origins where instance_id = ?
+delete from origins where number = ?
 
 -- name: delete_history
-delete from history where instance_id = ?
+delete from history where number = ?
 
 -- name: delete_messages_of_instance
 delete from messages where instance_id = ?
 
 -- name: delete_timers_of_instance
-delete from timers where instance_id = ?
+delete from timers where number = ?
 
 -- name: delete_activities_of_instance
-delete from activities where instance_id = ?
+delete from activities where number = ?
 
 -- ---- history -----------------------------------------------------------------------------------
 
 -- name: history
 select json_group_array(body)
-from (select body from history where instance_id = ? order by first_event)
+from (
+    select body from history
+    where number = (select number from instances where instance_id = ?)
+    order by first_event)
 
 -- name: delete_histories
--- rows: instance_id
-delete from history where instance_id in (select cast(instance_id as text) from {rows})
+-- rows: number
+delete from history where number in (select cast(number as integer) from {rows})
 
 -- name: insert_history
--- rows: instance_id, first_event, body
-insert into history (instance_id, first_event, body)
-select instance_id, first_event, body from {rows} where instance_id is not null
+-- rows: number, first_event, body
+insert into history (number, first_event, body)
+select number, first_event, body from {rows} where number is not null
 
 -- ---- messages ----------------------------------------------------------------------------------
 
@@ -173,23 +182,23 @@ delete from messages where id in (select cast(id as text) from {rows})
 
 -- name: pending_messages
 select json_group_array(json_array(
-    id, instance_id, execution_id, sender, event, new_execution_id, origin))
+    id, instance_id, execution_id, sender, event, number, new_execution_id, origin))
 from (
-    select m.*, i.execution_id as new_execution_id, o.body as origin
+    select m.*, i.number, i.execution_id as new_execution_id, o.body as origin
     from messages m
     left join instances i on i.instance_id = m.instance_id and i.turns = 0
-    left join origins o on o.instance_id = i.instance_id
+    left join origins o on o.number = i.number
     where m.partition = ?
     order by m.seq)
 
 -- name: undelivered_messages
 select json_group_array(json_array(
-    id, instance_id, execution_id, sender, event, new_execution_id, origin))
+    id, instance_id, execution_id, sender, event, number, new_execution_id, origin))
 from (
-    select m.*, i.execution_id as new_execution_id, o.body as origin
+    select m.*, i.number, i.execution_id as new_execution_id, o.body as origin
     from messages m
     left join instances i on i.instance_id = m.instance_id and i.turns = 0
-    left join origins o on o.instance_id = i.instance_id
+    left join origins o on o.number = i.number
     where m.partition = ? and m.delivered_epoch = 0
     order by m.seq)
 
@@ -202,67 +211,152 @@ update messages set delivered_epoch = ?1 where partition = ?2 and delivered_epoc
 -- ---- timers ------------------------------------------------------------------------------------
 
 -- name: insert_timers
--- rows: instance_id, execution_id, task_id, partition, fire_at
-insert into timers (instance_id, execution_id, task_id, partition, fire_at)
-select instance_id, execution_id, task_id, partition, fire_at
-from {rows} where instance_id is not null
+-- rows: number, task_id, partition, fire_at
+insert into timers (number, task_id, partition, fire_at)
+select number, task_id, partition, fire_at from {rows} where number is not null
 
 -- name: delete_timers
--- rows: instance_id, execution_id, task_id
-delete from timers where (instance_id, execution_id, task_id) in (
-    select cast(instance_id as text), cast(execution_id as text), cast(task_id as integer)
-    from {rows})
+-- rows: number, task_id
+delete from timers where (number, task_id) in (
+    select cast(number as integer), cast(task_id as integer) from {rows})
 
 -- name: delete_timers_of_instances
--- rows: instance_id
-delete from timers where instance_id in (select cast(instance_id as text) from {rows})
+-- rows: number
+delete from timers where number in (select cast(number as integer) from {rows})
 
 -- name: timers_until
 select json_group_array(json_array(instance_id, execution_id, task_id, fire_at))
 from (
-    select * from timers
+    select t.fire_at, t.task_id, i.instance_id, i.execution_id
+    from timers t join instances i on i.number = t.number
     where partition = ? and fire_at < ?
-    order by fire_at, instance_id, task_id)
+    order by t.fire_at, t.number, t.task_id)
 
 -- name: timers
 select json_group_array(json_array(instance_id, execution_id, task_id, fire_at))
 from (
-    select * from timers
+    select t.fire_at, t.task_id, i.instance_id, i.execution_id
+    from timers t join instances i on i.number = t.number
     where partition = ? and fire_at >= ? and fire_at < ?
-    order by fire_at, instance_id, task_id)
+    order by t.fire_at, t.number, t.task_id)
 
 -- ---- activities --------------------------------------------------------------------------------
 
 -- name: insert_activities
--- rows: instance_id, execution_id, task_id, partition, attempt, holder, body
-insert into activities (instance_id, execution_id, task_id, partition, attempt, holder, body)
-select instance_id, execution_id, task_id, partition, attempt, holder, body
-from {rows} where instance_id is not null
+-- rows: number, execution_id, task_id, partition, attempt, holder, body
+insert into activities (number, execution_id, task_id, partition, attempt, holder, body)
+select number, execution_id, task_id, partition, attempt, holder, body
+from {rows} where number is not null
 
 -- name: delete_activities
--- rows: instance_id, execution_id, task_id
-delete from activities where (instance_id, execution_id, task_id) in (
-    select cast(instance_id as text), cast(execution_id as text), cast(task_id as integer)
+-- rows: number, execution_id, task_id
+delete from activities where (number, execution_id, task_id) in (
+    select cast(number as integer), cast(execution_id as text), cast(task_id as integer)
     from {rows})
 
+-- name: discard_activities
+-- rows: instance_id, execution_id, task_id
+delete from activities where (number, execution_id, task_id) in (
+    select i.number, cast(rows.execution_id as text), cast(rows.task_id as integer)
+    from {rows} join instances i on i.instance_id = rows.instance_id)
+
 -- name: delete_activities_of_executions
--- rows: instance_id, execution_id
-delete from activities where (instance_id, execution_id) in (
-    select cast(instance_id as text), cast(execution_id as text) from {rows})
+-- rows: number, execution_id
+delete from activities where (number, execution_id) in (
+    select cast(number as integer), cast(execution_id as text) from {rows})
+
+-- name: complete_activities
+-- rows: instance_id, execution_id, task_id, holder
+delete from activities where (number, execution_id, task_id) in (
+    select a.number, a.execution_id, a.task_id
+    from {rows}
+    join instances i on i.instance_id = rows.instance_id
+    join activities a on a.number = i.number
+        and a.execution_id = rows.execution_id
+        and a.task_id = rows.task_id
+        and a.holder = rows.holder)
+
+-- name: offer_activities
+-- rows: instance_id, execution_id, task_id, offered, holder
+update activities set holder = null, offered = rows.offered
+from {rows} join instances i on i.instance_id = rows.instance_id
+where activities.number = i.number
+  and activities.execution_id = rows.execution_id
+  and activities.task_id = rows.task_id
+  and activities.holder = rows.holder
+
+-- name: offered_activities
+select json_group_array(json_array(instance_id, execution_id, task_id, attempt, body))
+from (
+    select a.*, i.instance_id
+    from activities a join instances i on i.number = a.number
+    where a.offered in (select value from json_each(?))
+    order by a.number, a.execution_id, a.task_id
+    limit ?)
+
+-- name: claim_activities
+-- rows: instance_id, execution_id, task_id, holder
+update activities set holder = rows.holder, offered = null
+from {rows} join instances i on i.instance_id = rows.instance_id
+where activities.number = i.number
+  and activities.execution_id = rows.execution_id
+  and activities.task_id = rows.task_id
+
+-- name: unheld_activities
+select json_group_array(json_array(instance_id, execution_id, task_id, attempt, body))
+from (
+    select a.execution_id, a.task_id, a.attempt + (a.holder is not null) as attempt, a.body,
+           i.instance_id
+    from activities a join instances i on i.number = a.number
+    where a.partition = ?
+      and (a.holder is null or a.holder not in (select host_id from hosts))
+    order by a.number, a.execution_id, a.task_id)
+
+-- name: take_back_activities
+update activities set holder = ?1, offered = null, attempt = attempt + (holder is not null)
+where partition = ?2
+  and (holder is null or holder not in (select host_id from hosts))
 
 -- name: adopt_activities
-update activities set holder = ?1, attempt = attempt + 1
+update activities set holder = ?1, offered = null, attempt = attempt + 1
 where partition = ?2
   and (holder is null or holder = ?1 or holder not in (select host_id from hosts))
 
 -- name: held_activities
 select json_group_array(json_array(instance_id, execution_id, task_id, attempt, body))
 from (
-    select * from activities where partition = ? and holder = ?
-    order by instance_id, execution_id, task_id)
+    select a.*, i.instance_id
+    from activities a join instances i on i.number = a.number
+    where a.partition = ? and a.holder = ?
+    order by a.number, a.execution_id, a.task_id)
 
 -- name: free_activities
 update activities set holder = null where partition = ? and holder = ?
 
 -- name: free_all_activities
 update activities set holder = null where holder = ?
+
+-- ---- records -----------------------------------------------------------------------------------
+
+-- name: record
+select value, version from records where key = ?
+
+-- name: insert_record
+insert into records (key, value) values (?, ?) on conflict (key) do nothing
+
+-- name: delete_record
+delete from records where key = ? and version = ?
+
+-- name: record_holder
+select holder from record_holds where key = ?
+
+-- name: hold_record
+insert into record_holds (key, holder)
+select ?1, ?2 where exists (select 1 from hosts where host_id = ?2)
+on conflict (key) do update set holder = excluded.holder
+
+-- name: release_record
+delete from record_holds where key = ? and holder = ?
+
+-- name: release_all_records
+delete from record_holds where holder = ?
