@@ -57,6 +57,13 @@ class StorageProviderSettings(_Section, frozen=True):
     schema_name: str = ""
 
 
+class DurableHttpSettings(_Section, frozen=True):
+    """`extensions.durableTask.httpSettings`."""
+
+    default_async_request_sleep_time_milliseconds: PositiveInt = 30_000
+    """Between polls of a durable HTTP call whose server does not say when to come again."""
+
+
 class DurableSettings(_Section, frozen=True):
     """`extensions.durableTask`."""
 
@@ -65,6 +72,8 @@ class DurableSettings(_Section, frozen=True):
     max_concurrent_activity_functions: PositiveInt | None = None
     max_concurrent_orchestrator_functions: PositiveInt | None = None
     max_concurrent_entity_functions: PositiveInt | None = None
+    max_entity_operation_batch_size: PositiveInt | None = None
+    http_settings: DurableHttpSettings = DurableHttpSettings()
     extended_sessions_enabled: bool = True
     """Accepted without effect: live sessions are always on."""
     extended_session_idle_timeout_in_seconds: PositiveInt = 30
@@ -72,6 +81,8 @@ class DurableSettings(_Section, frozen=True):
         "NonRunningStates"
     )
     default_version: str = ""
+    version_match_strategy: Literal["None", "Strict", "CurrentOrOlder"] = "CurrentOrOlder"
+    version_failure_strategy: Literal["Reject", "Fail"] = "Reject"
 
 
 class FuncPySettings(_Section, frozen=True):

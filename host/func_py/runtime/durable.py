@@ -15,12 +15,20 @@ from func_py.clock import Clock, RealClock
 from func_py.config.provider_choice import choose_provider
 from func_py.config.settings import HostConfig
 from func_py.durable.client import DurableClient
-from func_py.durable.engine import Engine, EngineOptions, FunctionTable, OrchestratorFunction
+from func_py.durable.engine import (
+    Engine,
+    EngineOptions,
+    FunctionTable,
+    OrchestratorFunction,
+    VersionFailure,
+    VersionMatch,
+)
+from func_py.durable.engine.http_activity import HttpActivity
 from func_py.durable.model import new_id
 from func_py.durable.storage.base import REUSE_ANY, REUSE_FINISHED, HostRecord, HubInfo, TaskHub
 from func_py.durable.storage.registry import HubSettings, find_provider, known_providers
 from func_py.errors import FunctionNotRegistered
-from func_py.invocation import ActivityCalls, Invoker
+from func_py.invocation import ActivityCalls, EntityCalls, Invoker
 from func_py.management import BASE_PATH, DurableApi, DurableWebhook, LocalTransport
 from func_py.web import Mount
 from func_py_bindings.contract import FunctionSpec, InputSource
@@ -56,6 +64,8 @@ class Durable:
     client: DurableClient
     clock: Clock
     options: EngineOptions
+    poll_interval: timedelta
+    """Between polls of durable HTTP calls."""
     inputs: Mapping[str, InputSource]
     """For the invoker: the durable client inputs."""
     webhook: Mount
@@ -70,21 +80,26 @@ class Durable:
         self, functions: Sequence[FunctionSpec], invoker: Invoker, grace_s: float
     ) -> AsyncIterator[Engine]:
         """Run the engine while entered; on the way out activities get `grace_s` seconds."""
+        calls = HttpActivity(ActivityCalls(functions, invoker), self.clock, self.poll_interval)
         engine = Engine(
             self.hub,
             self.info,
             self.functions,
-            ActivityCalls(functions, invoker),
+            calls,
             self.clock,
             self.options,
             self.host_id,
             hand_dir=self.hand_dir,
+            entities=EntityCalls(functions, invoker),
         )
         await engine.start()
         try:
             yield engine
         finally:
-            await engine.stop(grace_s)
+            try:
+                await engine.stop(grace_s)
+            finally:
+                await calls.close()
 
 
 @asynccontextmanager
@@ -128,6 +143,9 @@ async def durable_hub(
             hub,
             clock,
             missing=lambda name: _missing(table, name),
+            missing_entity=lambda name: (
+                None if table.has_entity(name) else table.missing("entity", name)
+            ),
             reusable=REUSE_ANY
             if config.durable.overridable_existing_instance_states == "AnyState"
             else REUSE_FINISHED,
@@ -149,6 +167,9 @@ async def durable_hub(
             client=client,
             clock=clock,
             options=_options(config, development),
+            poll_interval=timedelta(
+                milliseconds=config.durable.http_settings.default_async_request_sleep_time_milliseconds
+            ),
             inputs=dict.fromkeys(_CLIENT_TYPES, clients),
             webhook=Mount(BASE_PATH, DurableWebhook(api)),
             rpc=Mount(rpc_path, DurableWebhook(api, rpc_path)) if rpc_secret else None,
@@ -165,8 +186,8 @@ def function_table(functions: Sequence[FunctionSpec]) -> FunctionTable:
         for alias, durable in by_name(durable_functions(functions, "orchestrator")).items()
     }
     activities = by_name(durable_functions(functions, "activity"))
-    entities = durable_functions(functions, "entity")
-    return FunctionTable(orchestrators, activities, [entity.name for entity in entities])
+    entities = by_name(durable_functions(functions, "entity"))
+    return FunctionTable(orchestrators, activities, entities)
 
 
 def _missing(table: FunctionTable, name: str) -> FunctionNotRegistered | None:
@@ -190,6 +211,11 @@ def _options(config: HostConfig, development: bool) -> EngineOptions:
     durable = config.durable
     return EngineOptions(
         max_activities=durable.max_concurrent_activity_functions or defaults.max_activities,
+        max_entities=durable.max_concurrent_entity_functions or defaults.max_entities,
+        max_entity_batch=durable.max_entity_operation_batch_size or defaults.max_entity_batch,
         session_idle=timedelta(seconds=durable.extended_session_idle_timeout_in_seconds),
+        default_version=durable.default_version or None,
+        version_match=VersionMatch(durable.version_match_strategy),
+        version_failure=VersionFailure(durable.version_failure_strategy),
         verify=development,
     )

@@ -8,6 +8,7 @@ from func_py.durable.engine.functions import (
     OrchestratorFunction,
 )
 from func_py.durable.engine.options import EngineOptions
+from func_py.durable.engine.versions import VersionFailure, VersionMatch
 
 __all__ = [
     "ActivityRunner",
@@ -16,4 +17,6 @@ __all__ = [
     "EntityRunner",
     "FunctionTable",
     "OrchestratorFunction",
+    "VersionFailure",
+    "VersionMatch",
 ]

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from func_py.durable.engine.versions import VersionFailure, VersionMatch
+
 
 def _default_concurrency() -> int:
     return 10 * (os.cpu_count() or 1)
@@ -27,6 +29,8 @@ class EngineOptions:
     timer_horizon: timedelta = timedelta(minutes=5)
     default_version: str | None = None
     """Version of children that are started without one (host.json defaultVersion)."""
+    version_match: VersionMatch = VersionMatch.CURRENT_OR_OLDER
+    version_failure: VersionFailure = VersionFailure.REJECT
     verify: bool = False
     turns_per_slice: int = 64
     """Turns run before the event loop gets to do something else."""

@@ -18,6 +18,7 @@ from func_py.durable.engine.turns import (
     terminating_turn,
     turn_time,
 )
+from func_py.durable.engine.versions import VersionFailure, version_problem
 from func_py.durable.faults import reach
 from func_py.durable.model import (
     ExecutionRewound,
@@ -30,11 +31,15 @@ from func_py.durable.model import (
 )
 from func_py.durable.replay.session import Session
 from func_py.durable.storage.base import Lease, Turn
-from func_py.errors import FuncPyError
+from func_py.errors import DurableError, FuncPyError
 
 log = logging.getLogger("func_py.durable.engine")
 
 _SLOW_TURN_S = 1.0
+
+
+class VersionMismatch(DurableError):
+    """The instance has a version that this host is not to run; fails it."""
 
 
 class Owner(Protocol):
@@ -101,6 +106,8 @@ class Orchestrations:
         poison = self._parts.poison
         if (problem := poison.turn_problem(slot.instance_id, state.execution_id)) is not None:
             return self.quarantine(slot, problem)
+        if self._is_of_another_version(slot, state):
+            return None
         if slot.session is None:
             orchestrator = self._parts.functions.orchestrator(state.name)
             if orchestrator is None:
@@ -121,6 +128,24 @@ class Orchestrations:
             self._owner.discard(items)
             return None
         return slot.run(items, turn)
+
+    def _is_of_another_version(self, slot: Slot, state: InstanceState) -> bool:
+        """Leave or fail an instance that this host must not run; True when it may not have a turn.
+
+        Checked before every turn: after a deployment the same instance may fit.
+        """
+        options = self._parts.options
+        problem = version_problem(options.version_match, state.version, options.default_version)
+        if problem is None:
+            return False
+        if options.version_failure is VersionFailure.FAIL:
+            slot.problem = VersionMismatch(problem)
+            self._owner.enqueue(slot)
+        else:
+            # It stays with this partition; the host that gets it next may be of its version.
+            log.warning("Instance '%s' waits for another host: %s", slot.instance_id, problem)
+            slot.parked = True
+        return True
 
     def _run(self, slot: Slot, state: InstanceState, items: Sequence[Item]) -> Turn | None:
         """Let the code see the items; tells when it held up everybody else."""
