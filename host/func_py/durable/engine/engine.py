@@ -75,7 +75,9 @@ class Engine:
             self._poison,
             clock,
         )
-        self._sessions = SessionCache(options.session_bytes, options.session_idle, self._evict)
+        self._sessions = SessionCache(
+            clock, options.session_bytes, options.session_idle, self._evict
+        )
         self._verifier = Verifier(hub, functions) if options.verify else None
         self._parts = Parts(
             hub=hub,
@@ -126,6 +128,7 @@ class Engine:
         for partition in partitions:
             await partition.wait_idle()
         self._partitions.clear()
+        self._sessions.close()
         if self._verifier is not None:
             self._verifier.close()
         for task in list(self._tasks):
@@ -182,17 +185,23 @@ class Engine:
             await self._acquire()
         except StorageUnavailable as error:
             self._outage.began("ownership", error)  # the upkeep tries again
+        self._arm_upkeep()
 
     def _arm_upkeep(self) -> None:
-        if not self._stopping:
-            when = self._clock.now() + _UPKEEP
-            self._upkeep_alarm = self._clock.call_at(when, lambda: self._spawn(self._upkeep()))
+        """Soon when a partition is missing, otherwise in time for the next timers."""
+        if self._stopping:
+            return
+        if self._upkeep_alarm is not None:
+            self._upkeep_alarm.cancel()
+        settled = len(self._partitions) == self._info.partition_count and not self._dropped
+        settled = settled and all(p.is_recovered for p in self._partitions.values())
+        when = self._clock.now() + (self._options.timer_horizon / 2 if settled else _UPKEEP)
+        self._upkeep_alarm = self._clock.call_at(when, lambda: self._spawn(self._upkeep()))
 
     async def _upkeep(self) -> None:
-        """Now and then: look for free partitions, load the next timers, drop idle sessions."""
+        """Look for partitions that are missing, load the timers of the next minutes."""
         failures = self._outage.failures
         try:
-            self._sessions.evict_idle(self._clock.now())
             await self._acquire()
             for partition in list(self._partitions.values()):
                 await partition.extend_horizon()

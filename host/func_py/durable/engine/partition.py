@@ -112,7 +112,7 @@ class Partition:
         """Load the timers of the next minutes; called well before the last horizon is reached."""
         until = self._parts.clock.now() + self._parts.options.timer_horizon
         after = self._horizon
-        if until <= after:
+        if until - after < self._parts.options.timer_horizon / 4:
             return
         # Before the answer: turns that are committed meanwhile add their own.
         self._horizon = until
