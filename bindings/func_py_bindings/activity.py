@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from json.encoder import encode_basestring_ascii
 
 import msgspec
-from azure.functions._durable_functions import df_dumps, df_loads
+from azure.functions._durable_functions import df_loads
 
 from func_py_bindings.contract import BindingType
+from func_py_bindings.json_text import encode
 
 _MAX_SHOWN = 200
 
@@ -50,21 +50,13 @@ def encode_result(value: object, function: str) -> str:
     Raises:
         ValueError: The value is not JSON serializable and has no `to_json`.
     """
-    if value is None:
-        return "null"
-    # Exact types: a subclass (an enum, say) may have a `to_json` of its own.
-    if type(value) is str:
-        return encode_basestring_ascii(value)
-    if type(value) is int:
-        return str(value)
     try:
-        text: str = df_dumps(value)
+        return encode(value)
     except (TypeError, ValueError, RecursionError) as exc:
         raise ValueError(
             f"the result of activity '{function}' is not JSON serializable ({exc}): "
             f"{_shown(repr(value))}"
         ) from exc
-    return text
 
 
 def _shown(text: str) -> str:

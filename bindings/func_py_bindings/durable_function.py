@@ -71,17 +71,10 @@ def by_name(functions: Iterable[DurableFunction]) -> dict[str, DurableFunction]:
     return table
 
 
-def check_generator(binding: BindingSpec, function: Callable[..., Any]) -> Iterator[str]:
-    """Problems of an orchestrator or entity function: it must be sync and take the context."""
-    code = user_code(function)
-    if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
-        what = "orchestrator" if binding.type.lower() == "orchestrationtrigger" else "entity"
-        yield (
-            f"an {what} function cannot be 'async def': it is driven step by step. "
-            "Write 'def' and 'yield' the tasks."
-        )
+def check_context(binding: BindingSpec, function: Callable[..., Any]) -> Iterator[str]:
+    """Problems of the parameters of an orchestrator or entity function."""
     try:
-        inspect.signature(code).bind(object())
+        inspect.signature(user_code(function)).bind(object())
     except TypeError:
         yield f"it must take exactly one argument, its context ('{binding.name}')."
     except ValueError:

@@ -17,7 +17,7 @@ from azure.functions.http import HttpRequest as SdkHttpRequest
 
 from func_py_bindings.contract import BindingSpec, BindingType, FunctionSpec
 from func_py_bindings.cookies import set_cookie_header
-from func_py_bindings.http_streaming import is_stream_request, is_stream_response
+from func_py_bindings.http_streaming import is_stream_request
 from func_py_bindings.route_template import RouteTemplate
 
 AuthLevel = Literal["anonymous", "function", "admin"]
@@ -214,9 +214,7 @@ def _accepts_request(annotation: object) -> bool:
 
 
 def _accepts_response(annotation: object) -> bool:
-    return is_stream_response(annotation) or (
-        isinstance(annotation, type) and issubclass(annotation, (sdk_abc.HttpResponse, str))
-    )
+    return isinstance(annotation, type) and issubclass(annotation, (sdk_abc.HttpResponse, str))
 
 
 TYPES = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import azure.functions as func
 from azure.functions.meta import Datum
+from azure.functions.warmup import WarmUpContext
 
 from func_py_bindings.contract import BindingType, FunctionSpec
 from func_py_bindings.converters import decoder
@@ -21,7 +21,7 @@ def warmup_argument(spec: FunctionSpec) -> Callable[[None], object]:
 
 def _accepts(annotation: object) -> bool:
     return annotation in (str, bytes) or (
-        isinstance(annotation, type) and issubclass(annotation, func.WarmUpContext)
+        isinstance(annotation, type) and issubclass(annotation, WarmUpContext)
     )
 
 

@@ -32,6 +32,18 @@ class Clock(Protocol):
         ...
 
 
+async def wait_until(clock: Clock, when: datetime) -> None:
+    """Wait until a moment has come; returns at once when it has passed."""
+    if when <= clock.now():
+        return
+    reached = asyncio.Event()
+    timer = clock.call_at(when, reached.set)
+    try:
+        await reached.wait()
+    finally:
+        timer.cancel()
+
+
 class _Later:
     """A timer that re-reads the wall clock, so that a laptop's sleep does not delay it."""
 

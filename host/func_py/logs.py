@@ -43,6 +43,11 @@ _LEVELS = {
 _RED, _YELLOW, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[0m"
 _PRINTED = "host.function.console"
 _SYSTEM_LOGGERS = ("func_py", "func_py_bindings", "aiohttp", "asyncio", "azure")
+_SYSTEM_CATEGORIES = {
+    **{name: f"host.{name}" for name in _SYSTEM_LOGGERS},
+    "func_py.timers": "host.triggers.timer",
+}
+"""Loggers of the host, and the categories by which host.json sets their levels."""
 
 
 class Attribution(Protocol):
@@ -230,9 +235,9 @@ class Logs:
         root.setLevel(min([logging.INFO, *self._levels.values()]))
         if self._settings.debug:
             root.setLevel(logging.DEBUG)
-        for name in _SYSTEM_LOGGERS:
-            default = logging.INFO if self._settings.verbose else logging.WARNING
-            logging.getLogger(name).setLevel(self._level_of(f"host.{name}", default))
+        default = logging.INFO if self._settings.verbose else logging.WARNING
+        for name, category in _SYSTEM_CATEGORIES.items():
+            logging.getLogger(name).setLevel(self._level_of(category, default))
         logging.captureWarnings(True)
 
     def info(self, function: str, text: str) -> None:

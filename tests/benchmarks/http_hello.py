@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,7 +70,7 @@ async def serve_func_py(sock: socket.socket, folder: Path) -> None:
     from func_py.web import HttpFrontEnd
 
     logs = Logs(LogSettings(file=folder / "host.log"))
-    invoker = Invoker(logs)
+    invoker = Invoker(logs, timeout=timedelta(minutes=30))  # What a host has by default.
     logs.install(invoker.current)
     front_end = HttpFrontEnd(load_app(folder), invoker)
     await front_end.start(sock)

@@ -209,6 +209,17 @@ class PurgeCases:
         found = await host.take("a")
         assert (list(found.mail), list(found.activities)) == ([], [])
 
+    async def test_a_purged_entity_still_gets_what_was_sent_to_it(self, world: World) -> None:
+        host = await world.owner()
+        state, _ = make_start("@counter@a")
+        lease = host.lease_of("@counter@a")
+        await host.commit(make_turn(lease, None, state, status=COMPLETED))
+        message = raised("@counter@a")
+        await host.hub.send([message])
+        assert await host.hub.purge("@counter@a") is True
+        assert await host.hub.get_instance("@counter@a") is None
+        assert await host.pending("@counter@a") == [message]
+
     async def test_a_purged_id_is_free(self, world: World) -> None:
         host = await world.owner()
         await finished(host, "a")

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-for _module in ("harness", "client_cases", "hub_cases", "owner_cases", "turn_cases"):
+for _module in (
+    "harness",
+    "client_cases",
+    "hub_cases",
+    "owner_cases",
+    "record_cases",
+    "sharing_cases",
+    "turn_cases",
+):
     pytest.register_assert_rewrite(f"conformance.{_module}")
 
 from conformance.harness import Harness, World  # noqa: E402 - after the registration

@@ -10,7 +10,7 @@ from support.durable_values import NOON, raised
 
 from func_py.durable.model import new_id
 from func_py.durable.storage.base import Capability, HostRecord, InstanceQuery
-from func_py.errors import ConfigError, SchemaMismatch, StorageUnavailable, UserError
+from func_py.errors import ConfigError, StorageUnavailable, TaskHubNotFound, UserError
 
 
 def record() -> HostRecord:
@@ -35,7 +35,7 @@ class HubCases:
         assert len(await host.hub.acquire(range(PARTITIONS))) == PARTITIONS
 
     async def test_a_hub_that_was_not_created_cannot_be_opened(self, world: World) -> None:
-        with pytest.raises(SchemaMismatch):
+        with pytest.raises(TaskHubNotFound):
             await world.harness.hub().open(record())
 
     async def test_another_partition_count_is_refused(self, world: World) -> None:

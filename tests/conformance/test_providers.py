@@ -9,6 +9,8 @@ from conformance.client_cases import (
 )
 from conformance.hub_cases import HostCases, HubCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
+from conformance.record_cases import HoldCases, RecordCases
+from conformance.sharing_cases import CompleteCases, OfferCases, TakeBackCases
 from conformance.turn_cases import (
     ActivityCases,
     ChildCases,
@@ -85,3 +87,23 @@ class TestHub(HubCases):
 
 class TestHost(HostCases):
     """Clause 21."""
+
+
+class TestRecord(RecordCases):
+    """Clause 22."""
+
+
+class TestHold(HoldCases):
+    """Clause 23."""
+
+
+class TestOffer(OfferCases):
+    """Clause 24."""
+
+
+class TestComplete(CompleteCases):
+    """Clause 25."""
+
+
+class TestTakeBack(TakeBackCases):
+    """Clause 26."""

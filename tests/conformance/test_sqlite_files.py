@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import select
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -11,12 +14,13 @@ from pathlib import Path
 
 import pytest
 from conformance.harness import PARTITIONS, World
-from support.durable_values import NOON
+from support.durable_values import NOON, activity, at, raised, scheduled, timer
 from support.sqlite_harness import SqliteHarness
 
-from func_py.durable.model import new_id
-from func_py.durable.storage.base import HostRecord
+from func_py.durable.model import RuntimeStatus, new_id
+from func_py.durable.storage.base import REUSE_ANY, HostRecord
 from func_py.durable.storage.registry import HubSettings, find_provider, known_providers
+from func_py.durable.storage.sql.sqlite.bell import Bell, ring
 from func_py.durable.storage.sql.sqlite.dialect import SqliteDialect
 from func_py.durable.storage.sql.sqlite.host_files import HELD
 from func_py.errors import ConfigError, SchemaMismatch, UserError
@@ -193,12 +197,60 @@ async def test_closing_leaves_only_the_database_and_its_lock(
     assert files_of(tmp_path) == ["TestHub.db", "TestHub.db.lock"]
 
 
+async def test_a_host_that_closes_leaves_no_row(harness: SqliteHarness, file: Path) -> None:
+    world = World(harness)
+    host = await world.owner()
+    await host.hub.hold_record("timer")
+    await world.close()
+    with closing(sqlite3.connect(file)) as connection:
+        for table in ("hosts", "record_holds"):
+            assert connection.execute(f"select * from {table}").fetchall() == []
+
+
 async def test_deleting_leaves_nothing(harness: SqliteHarness, tmp_path: Path) -> None:
     world = World(harness)
     await world.host()
     await world.close()
     await harness.hub().delete_hub()
     assert files_of(tmp_path) == []
+
+
+def rows_by_table(file: Path) -> dict[str, int]:
+    """How many rows the tables of instances hold."""
+    tables = ("instances", "origins", "history", "timers", "activities", "messages")
+    with closing(sqlite3.connect(file)) as connection:
+        return {
+            table: connection.execute(f"select count(*) from {table}").fetchone()[0]
+            for table in tables
+        }
+
+
+async def test_a_replaced_or_purged_instance_leaves_no_row(
+    harness: SqliteHarness, file: Path
+) -> None:
+    """What belongs to it hangs on its number: nobody would ever find it again."""
+    world = World(harness)
+    host = await world.owner()
+    instance = await host.running("a")
+    await host.step(
+        instance,
+        activities=[activity(instance.state, 1)],
+        timers=[timer(instance.state, 2, at(60))],
+        messages=[raised("a")],
+    )
+    instance = await host.create("a", reusable=REUSE_ANY)
+    nothing = {"history": 0, "timers": 0, "activities": 0}
+    assert rows_by_table(file) == {"instances": 1, "origins": 1, "messages": 1, **nothing}
+    await host.step(
+        instance,
+        status=RuntimeStatus.COMPLETED,
+        events=scheduled(300),
+        activities=[activity(instance.state, 1)],
+        messages=[raised("a")],
+    )
+    await host.hub.purge("a")
+    assert rows_by_table(file) == {"instances": 0, "origins": 0, "messages": 0, **nothing}
+    await world.close()
 
 
 @pytest.mark.parametrize("name", ["", "../outside", "a/b", ".hidden", "a b"])
@@ -221,6 +273,51 @@ class TestRegistry:
         with pytest.raises(ConfigError, match="sqlite") as caught:
             find_provider("netherite")
         assert "netherite" in caught.value.problem
+
+
+class TestBell:
+    """A host's bell."""
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        """Of a bell."""
+        return tmp_path / "host.bell"
+
+    @pytest.fixture
+    def bell(self, path: Path) -> Iterator[Bell]:
+        """It hangs."""
+        bell = Bell(path)
+        yield bell
+        bell.close()
+
+    @staticmethod
+    def is_rung(bell: Bell) -> bool:
+        """Whether a loop would be told."""
+        return select.select([bell.descriptor], [], [], 0)[0] != []
+
+    def test_a_bell_is_quiet_at_first(self, bell: Bell) -> None:
+        assert not self.is_rung(bell)
+
+    def test_a_bell_sounds_until_it_is_answered(self, bell: Bell, path: Path) -> None:
+        ring(path)
+        ring(path)
+        assert self.is_rung(bell)
+        bell.answer()
+        assert not self.is_rung(bell)
+
+    def test_a_bell_that_nobody_answers_does_not_hold_up_the_ringer(
+        self, bell: Bell, path: Path
+    ) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.write(bell.descriptor, b"\0" * 4096):
+                pass
+        ring(path)
+        bell.answer()
+        assert not self.is_rung(bell)
+
+    def test_a_missing_bell_is_not_rung(self, path: Path) -> None:
+        ring(path)
+        assert not path.exists()
 
 
 class TestHeldFiles:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from conformance.harness import Host, World
-from support.durable_values import raised, scheduled
+from support.durable_values import activity, raised, scheduled
 from support.hub_process import HubProcess, HubProcessError
 from support.sqlite_harness import SqliteHarness
 
@@ -75,6 +77,58 @@ async def test_mail_of_several_processes_keeps_its_order(world: World, start: St
     assert await owner.do("receive", 7) == expected
 
 
+@pytest.fixture
+async def patient(tmp_path: Path) -> AsyncIterator[World]:
+    """Hosts that look for what others stored once an hour, unless they are told."""
+    world = World(SqliteHarness(tmp_path, poll=timedelta(hours=1)))
+    yield world
+    await world.close()
+
+
+async def test_the_owner_of_a_message_is_told_by_another_process(
+    patient: World, start: StartProcess
+) -> None:
+    owner = await patient.owner()
+    client = await opened(start)
+    for number in range(3):
+        message_id = await client.do("create", f"a{number}")
+        assert await owner.receive_texts(1) == [message_id]
+
+
+async def test_a_host_that_waits_for_work_is_told_what_is_offered(patient: World) -> None:
+    owner, other = await patient.owner(), await patient.host()
+    running = await owner.running("a")
+    call = activity(running.state, 1)
+    await owner.step(running, activities=[call])
+    waiting = asyncio.ensure_future(other.hub.claim_activities(["say"], 1))
+    # Behind it: it has looked, and found nothing.
+    await other.hub.send([])
+    await owner.hub.offer_activities([call])
+    assert await asyncio.wait_for(waiting, 20) == [call]
+
+
+async def test_nobody_is_needed_to_hear_the_bell(world: World, start: StartProcess) -> None:
+    """The owner is dead, and its pipe has no reader."""
+    survivor = await world.host()
+    owner = await opened(start)
+    await owner.do("own")
+    await owner.kill()
+    new = await survivor.create("a")
+    assert await survivor.pending("a") == [new.start]
+
+
+async def test_where_there_are_no_pipes_mail_is_found_by_looking(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: int) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "mkfifo", refuse)
+    owner, client = await world.owner(), await world.host()
+    new = await client.create("a")
+    assert await owner.receive_texts(1) == [new.start.id]
+
+
 async def test_a_killed_process_is_seen_as_dead_at_once(world: World, start: StartProcess) -> None:
     """Clause 21."""
     survivor = await world.host()
@@ -130,6 +184,34 @@ async def test_a_host_taken_for_dead_by_mistake_hands_its_mail_over(
     assert await heir.do("own") == 4
     new = await mistaken.create("a")
     assert await heir.do("receive", 1) == [new.start.id]
+
+
+async def test_a_killed_process_s_hold_is_free_at_once(world: World, start: StartProcess) -> None:
+    """Clause 23."""
+    survivor = await world.host()
+    holder = await opened(start)
+    assert await holder.do("hold", "timer")
+    assert await holder.do("write", "timer", "fired")
+    assert await survivor.hub.hold_record("timer") is False
+    await holder.kill()
+    assert await survivor.hub.hold_record("timer")
+    record = await survivor.hub.read_record("timer")
+    assert record is not None
+    assert record.value == "fired"
+
+
+async def test_a_host_taken_for_dead_by_mistake_neither_holds_nor_writes(
+    world: World, start: StartProcess, tmp_path: Path
+) -> None:
+    """Clauses 22 and 23."""
+    mistaken = await world.host()
+    await mistaken.hub.hold_record("timer")
+    os.unlink(tmp_path / "TestHub.hosts" / mistaken.host_id)
+    heir = await opened(start)
+    assert await heir.do("hold", "timer")
+    assert await mistaken.hub.hold_record("timer") is False
+    assert await mistaken.hub.write_record("timer", "late", 0) is False
+    assert await mistaken.hub.hold_record("free") is False
 
 
 async def test_processes_that_create_the_hub_at_once_agree(
@@ -229,7 +311,10 @@ async def test_a_host_that_was_killed_leaves_no_file_behind(
     other = await opened(start)
     await other.kill()
     await survivor.hub.acquire([0])
-    assert os.listdir(tmp_path / "TestHub.hosts") == [survivor.host_id]
+    assert sorted(os.listdir(tmp_path / "TestHub.hosts")) == [
+        survivor.host_id,
+        f"{survivor.host_id}.bell",
+    ]
 
 
 async def replace_often(host: Host, count: int) -> None:

@@ -18,7 +18,7 @@ from support.durable_values import (
     timer,
 )
 
-from func_py.durable.model import RuntimeStatus, partition_of, pending_state
+from func_py.durable.model import EntityState, RuntimeStatus, partition_of, pending_state
 from func_py.durable.model.events import ExecutionStarted
 from func_py.durable.storage.base import REUSE_ANY, Committed, Lost, LostReason, Recovered
 
@@ -97,6 +97,24 @@ class CommitCases:
             LostReason.MISSING,
         ]
         assert await host.hub.get_history("a") == scheduled(3)
+
+    async def test_what_is_written_beside_a_lost_turn_is_stored(self, world: World) -> None:
+        host = await world.owner()
+        stale = await host.running("a")
+        done = await host.running("b")
+        await host.step(done, status=COMPLETED)
+        await host.step(stale)
+        message = raised("a")
+        reason, written, purged, _ = await asyncio.gather(
+            host.lost(host.turn(stale)),
+            host.hub.write_record("key", "value", 0),
+            host.hub.purge("b"),
+            host.hub.send([message]),
+        )
+        assert (reason, written, purged) == (LostReason.STALE, True, True)
+        assert await host.hub.read_record("key") is not None
+        assert await host.hub.get_instance("b") is None
+        assert await host.pending("a") == [message]
 
     async def test_no_turns_no_answers(self, world: World) -> None:
         host = await world.owner()
@@ -257,6 +275,17 @@ class FenceCases:
         turn = host.turn(first, events=scheduled(1))
         assert await host.lost(turn) is LostReason.STALE
 
+    async def test_a_token_is_no_good_for_a_successor_made_by_a_later_host(
+        self, world: World
+    ) -> None:
+        first = await world.owner()
+        old = await first.create("a")
+        await first.hub.close()
+        later = await world.owner()
+        new = await later.create("a", reusable=REUSE_ANY)
+        assert await later.lost(later.turn(old)) is LostReason.STALE
+        assert await later.hub.get_instance("a") == new.state
+
     async def test_the_start_mail_of_a_new_instance_has_its_token(self, world: World) -> None:
         host = await world.owner()
         new = await host.create("a")
@@ -267,6 +296,7 @@ class FenceCases:
     async def test_a_turn_without_token_creates_the_instance(self, world: World) -> None:
         host = await world.owner()
         state, _ = make_start("@counter@a")
+        state = replace(state, entity=EntityState(exists=True, state="1", recent=("m1", "m2")))
         lease = host.lease_of("@counter@a")
         turn = make_turn(lease, None, state, events=scheduled(1), messages=[raised("@counter@b")])
         token = await host.commit(turn)

@@ -13,6 +13,7 @@ from func_py.keys import DEFAULT, HOST, KeyStore, of_function
 pytestmark = pytest.mark.e2e
 
 APP = """
+import logging
 import azure.functions as func
 import azure.durable_functions as df
 
@@ -34,6 +35,8 @@ def shout(text: str) -> str:
 
 @app.route(route="open", auth_level=func.AuthLevel.ANONYMOUS)
 async def open_to_all(req: func.HttpRequest) -> str:
+    logging.info("a detail")
+    logging.error("a mistake")
     return "open"
 
 @app.route(route="off", auth_level=func.AuthLevel.ANONYMOUS)
@@ -102,14 +105,16 @@ def test_in_development_nobody_is_asked_and_pages_of_the_settings_may_call(
         assert not (root / ".func-py" / "keys").exists()
 
 
-def test_only_the_named_functions_are_loaded(root: Path, tmp_path: Path) -> None:
-    arguments = ["--functions", "OPEN_TO_ALL", "strat", "--cors", "*"]
+def test_flags_choose_functions_origins_and_what_is_logged(root: Path, tmp_path: Path) -> None:
+    arguments = ["--functions", "OPEN_TO_ALL", "strat", "--cors", "*", "--user-log-level", "Error"]
     with running_host(root, tmp_path / "log", arguments) as host:
         assert host.get("/api/open").text == "open"
         assert host.post("/api/start").status == 404
         assert [f["name"] for f in host.get("/admin/functions").json()] == ["open_to_all"]
         warning = "There is no function 'strat' to load. Did you mean 'start'?"
         wait_for(lambda: warning in host.output or None, "the warning")
+        wait_for(lambda: "a mistake" in host.output or None, "what the function logs")
+        assert "a detail" not in host.output
         answer = host.request("GET", "/", headers={"Origin": "http://any"})
         assert answer.headers["access-control-allow-origin"] == "*"
 

@@ -95,6 +95,90 @@ main = df.Orchestrator.create(flow)
         assert (broken.status, "ZeroDivisionError" in broken.text) == (500, True)
 
 
+TIMER = """
+@app.timer_trigger(arg_name="t", schedule="%WHEN%")
+async def tick(t: func.TimerRequest) -> None:
+    logging.info("ticked")
+"""
+
+
+def test_timer_fires_on_one_host_and_on_the_other_when_that_is_gone(tmp_path: Path) -> None:
+    root = write(tmp_path / "app", {"function_app.py": HEADER + TIMER})
+    environ = {"WHEN": "* * * * * *", "FUNC_PY_STATE_DIR": str(tmp_path / "state")}
+    with running_host(root, tmp_path / "log", environ=environ) as first:
+        wait_for(lambda: first.output.count("ticked") > 1, "two firings")
+        with running_host(root, tmp_path / "log2", environ=environ) as second:
+            seen = first.output.count("ticked")
+            wait_for(lambda: first.output.count("ticked") > seen, "the first host to go on")
+            assert "ticked" not in second.output
+            first.kill()
+            wait_for(lambda: "ticked" in second.output, "the second host to take over")
+
+
+def test_timer_is_called_by_an_admin_too(tmp_path: Path) -> None:
+    root = write(tmp_path / "app", {"function_app.py": HEADER + TIMER})
+    environ = {"WHEN": "0 0 0 1 1 *", "FUNC_PY_STATE_DIR": str(tmp_path / "state")}
+    with running_host(root, tmp_path / "log", environ=environ) as host:
+        assert host.post("/admin/functions/tick", {"input": ""}).status == 202
+        wait_for(lambda: "ticked" in host.output, "the function to run")
+        assert "Task hub: TestHubName" in host.output
+
+
+def test_failed_timer_function_is_repeated_as_host_json_says(tmp_path: Path) -> None:
+    code = """
+@app.timer_trigger(arg_name="t", schedule="0 0 0 1 1 *", run_on_startup=True)
+def tick(t: func.TimerRequest, context: func.Context) -> None:
+    logging.info("attempt %d", context.retry_context.retry_count)
+    if context.retry_context.retry_count == 0:
+        raise LookupError("lost")
+"""
+    retry = {"strategy": "fixedDelay", "maxRetryCount": 3, "delayInterval": "00:00:00.1"}
+    files = {"function_app.py": HEADER + code, "host.json": {"version": "2.0", "retry": retry}}
+    environ = {"FUNC_PY_STATE_DIR": str(tmp_path / "state")}
+    with running_host(write(tmp_path / "app", files), tmp_path / "log", environ=environ) as host:
+        wait_for(lambda: "attempt 1" in host.output, "the second attempt")
+        assert "LookupError: lost" in host.output
+        assert "Next attempt: '1'. Max retry count: '3'." in host.output
+
+
+def test_warmup_function_runs_once(tmp_path: Path) -> None:
+    code = """
+@app.warm_up_trigger("w")
+def warm(w: func.warmup.WarmUpContext) -> None:
+    logging.info("warm %s", type(w).__name__)
+"""
+    root = write(tmp_path / "app", {"function_app.py": HEADER + code})
+    with running_host(root, tmp_path / "log") as host:
+        assert [host.get("/admin/warmup").status for _ in range(2)] == [200, 200]
+        wait_for(lambda: "Executed 'Functions.warm'" in host.output, "the log to be written")
+        assert host.output.count("warm WarmUpContext") == 1
+
+
+def test_function_beyond_its_timeout_is_given_up_and_others_go_on(tmp_path: Path) -> None:
+    code = """
+import time
+
+@app.route(route="slow")
+def slow(req: func.HttpRequest) -> str:
+    time.sleep(60)
+    return "late"
+
+@app.route(route="quick")
+def quick(req: func.HttpRequest) -> str:
+    return "quick"
+"""
+    files = {
+        "function_app.py": HEADER + code,
+        "host.json": {"version": "2.0", "functionTimeout": "00:00:01"},
+    }
+    environ = {"PYTHON_THREADPOOL_THREAD_COUNT": "1"}
+    with running_host(write(tmp_path / "app", files), tmp_path / "log", environ=environ) as host:
+        assert host.get("/api/slow").status == 500
+        assert host.get("/api/quick").text == "quick"
+        text = "Timeout value of 00:00:01 exceeded by function 'Functions.slow'"
+        assert text in host.output
+
+
 def end_of(root: Path, log: Path) -> tuple[int, str]:
     """Start a host that is expected to end by itself; its exit code and output."""
     host = HostProcess(root, log)

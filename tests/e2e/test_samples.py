@@ -47,6 +47,24 @@ def test_fan_out_fan_in(host: HostProcess) -> None:
     assert (answer.status, answer.json()) == (200, {"lines": 2, "words": 10})
 
 
+def test_accounts(host: HostProcess) -> None:
+    assert host.get("/api/accounts/ada").status == 404
+    assert host.post("/api/accounts/ada/deposit", {"amount": 100}).status == 202
+    wait_for(lambda: host.get("/api/accounts/ada").text == "100", "the deposit")
+
+    def transfer(amount: int) -> Any:
+        order = {"from": "ada", "to": "bob", "amount": amount}
+        return host.wait_for_end_of(host.post("/api/transfers", order))["output"]
+
+    assert transfer(30) == "done, 70 left"
+    assert transfer(1000) == "refused: there are only 70"
+    listed = host.get("/runtime/webhooks/durabletask/entities/account?fetchState=true").json()
+    assert [(each["entityId"]["key"], each["state"]) for each in listed] == [
+        ("ada", 70),
+        ("bob", 30),
+    ]
+
+
 def test_async_http_api_tells_how_far_it_is(host: HostProcess) -> None:
     start = host.post("/api/exports?pages=2")
     status_url = start.headers["location"]
@@ -104,3 +122,51 @@ def test_orchestrations_go_on_in_the_next_host(tmp_path: Path) -> None:
         host.post(f"/api/expenses/{start.json()['id']}/decision", {"approved": True})
 
         assert host.wait_for_end_of(start)["output"] == "approved"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/api/orders/17", {"order": 17}),
+        ("/api/orders/ada", {"customer": "ada"}),
+        ("/api/files/report.2026.pdf", {"name": "report.2026", "extension": "pdf"}),
+        ("/api/files/report", {"name": "report"}),
+        ("/api/sales/2026", {"year": "2026", "month": "1"}),
+        ("/api/sales/2026/12/a/b", {"year": "2026", "month": "12", "rest": "a/b"}),
+        ("/api/shop/health", {"open": True}),
+    ],
+)
+def test_routes(host: HostProcess, path: str, expected: object) -> None:
+    assert host.get(path).json() == expected
+
+
+@pytest.mark.parametrize("path", ["/api/orders/0", "/api/orders/a1", "/api/sales/1999"])
+def test_routes_that_fit_no_constraint(host: HostProcess, path: str) -> None:
+    assert host.get(path).status == 404
+
+
+def test_asgi(host: HostProcess) -> None:
+    assert host.post("/api/asgi/x/y", "Hello").json() == {
+        "path": "/api/asgi/x/y",
+        "letters": {"e": 1, "h": 1, "l": 2, "o": 1},
+    }
+
+
+def test_wsgi(host: HostProcess) -> None:
+    assert host.post("/api/wsgi/", "one\ntwo\n").text == "two\none\n"
+    assert host.get("/api/wsgi/").status == 405
+
+
+def test_timer(host: HostProcess) -> None:
+    assert host.post("/admin/functions/heartbeat", {"input": ""}).status == 202
+    wait_for(lambda: host.get("/api/heartbeats").json(), "a heartbeat")
+
+
+def test_classic(host: HostProcess) -> None:
+    start = host.post("/api/restock", ["apple", "pear", "plum"])
+    assert host.wait_for_end_of(start)["output"] == ["3 x pear", "5 x plum"]
+
+
+def test_blueprints(host: HostProcess) -> None:
+    answer = host.post("/api/invoices/ada", [{"price": 2.5, "count": 4}, {"price": 3}])
+    assert answer.json() == {"customer": "ada", "total": 13.0}

@@ -29,18 +29,33 @@ class HubFile:
 
     def history(self, instance_id: str) -> Sequence[HistoryEvent]:
         """The stored events of an instance."""
-        sql = "select body from history where instance_id = ? order by first_event"
+        sql = (
+            "select body from history join instances using (number) "
+            "where instance_id = ? order by first_event"
+        )
         return [e for (body,) in self.rows(sql, instance_id) for e in decode_events(body)]
 
     def count(self, table: str, instance_id: str) -> int:
-        """How many rows of a table belong to the instance."""
-        [(count,)] = self.rows(f"select count(*) from {table} where instance_id = ?", instance_id)
+        """How many rows of a table belong to the instance, or to none that is there."""
+        others = "select number from instances where instance_id <> ?"
+        sql = f"select count(*) from {table} where number not in ({others})"
+        [(count,)] = self.rows(sql, instance_id)
         return int(count)
 
     def has_work_left(self) -> bool:
         """Is there a message, a timer or an activity?"""
         tables = ("messages", "timers", "activities")
         return any(self.rows(f"select 1 from {table} limit 1") for table in tables)
+
+    def orphans(self) -> list[tuple[Any, ...]]:
+        """Tables with rows of instances that are not there."""
+        tables = ("origins", "history", "timers", "activities")
+        orphans = (
+            f"select '{table}', number from {table} where number not in "
+            "(select number from instances)"
+            for table in tables
+        )
+        return self.rows(" union all ".join(orphans))
 
     def owners(self) -> set[str | None]:
         """Who holds the partitions."""

@@ -17,6 +17,9 @@ pytestmark = pytest.mark.faults
 _AT_START = ["store.schema_half", "host.acquired"]
 """Points that a host passes before it is ready, and only then."""
 
+_OF_ENTITIES = ["entity.before_run", "entity.after_run"]
+"""Points that no journey passes."""
+
 _LATER = {
     "store.before_commit": [4, 11],
     "store.after_commit": [4, 11],
@@ -32,7 +35,10 @@ _LATER = {
 """Hits after the first one that are worth a death as well."""
 
 _TARGETS = [
-    f"{point}:{hit}" for point in POINTS if point not in _AT_START for hit in [1, *_LATER[point]]
+    f"{point}:{hit}"
+    for point in POINTS
+    if point not in (*_AT_START, *_OF_ENTITIES)
+    for hit in [1, *_LATER[point]]
 ]
 
 JOURNEYS = [f"journey-{number}" for number in range(4)]

@@ -59,3 +59,17 @@ def test_an_orchestrator_that_kills_its_process_fails_and_the_others_go_on(
     ended = [e for e in site.hub.history("poisoned") if isinstance(e, ExecutionCompleted)]
     assert len(ended) == 1
     assert not site.hub.has_work_left()
+
+
+def test_an_operation_that_kills_its_process_fails_and_the_entity_goes_on(site: Site) -> None:
+    with site.host() as host:
+        caller = Caller(host)
+        caller.start("assassin", "poisoned")
+        status = caller.wait_for_end("poisoned")
+
+        assert host.output.count("Starting a new one") == _DEATHS
+        assert caller.entries("book") == [["poisoned", 0], ["poisoned", 1]]
+
+    assert status["runtimeStatus"] == "Completed"
+    assert f"The operation 'kill' {_REASON}" in status["output"]
+    assert not site.hub.has_work_left()

@@ -252,7 +252,12 @@ async def test_a_damaged_history_stops_its_instance_and_no_other(
         for instance_id in (damaged, neighbour):
             await host.client.start("ticks", instance_id=instance_id)
             await host.wait_for(instance_id, RuntimeStatus.RUNNING)
-        change(tmp_path, "update history set body = '[{}]' where instance_id = ?", damaged)
+        change(
+            tmp_path,
+            "update history set body = '[{}]' "
+            "where number = (select number from instances where instance_id = ?)",
+            damaged,
+        )
         for instance_id in (damaged, neighbour):
             await host.client.raise_event(instance_id, "Tick", "1")
             await host.client.raise_event(instance_id, "Tick", "2")

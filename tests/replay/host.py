@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
 from func_py.durable.model import (
+    REQUEST_EVENT,
+    EntityRequest,
     EventRaised,
     EventSent,
     ExecutionCompleted,
@@ -26,6 +28,7 @@ from func_py.durable.model import (
     TaskScheduled,
     TimerCreated,
     TimerFired,
+    encode_request,
 )
 from func_py.durable.replay import Session, encode_start_input
 from func_py.durable.replay.decisions import (
@@ -84,19 +87,18 @@ def recorded(decision: Decision, at: datetime) -> HistoryEvent | None:
                 input=encode_start_input(decision.input),
             )
         case CallEntity() | SignalEntity():
-            request: dict[str, Any] = {
-                "op": decision.operation,
-                "input": decision.input,
-                "id": decision.request_id,
-            }
-            if isinstance(decision, SignalEntity):
-                request["signal"] = True
+            request = EntityRequest(
+                id=decision.request_id,
+                operation=decision.operation,
+                is_signal=isinstance(decision, SignalEntity),
+                input=encode_start_input(decision.input),
+            )
             return EventSent(
                 timestamp=at,
                 task_id=decision.task_id,
                 instance_id=decision.instance_id,
-                name="op",
-                input=json.dumps(request),
+                name=REQUEST_EVENT,
+                input=encode_request(request),
             )
         case CancelTimer():
             return None

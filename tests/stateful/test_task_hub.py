@@ -35,6 +35,7 @@ from support.durable_values import (
 from support.sqlite_harness import SqliteHarness
 
 from func_py.durable.model import (
+    ActivityTask,
     HistoryEvent,
     InstanceState,
     Message,
@@ -51,6 +52,7 @@ from func_py.durable.storage.base import (
     Lease,
     Lost,
     LostReason,
+    Record,
     TaskHub,
     TaskKey,
     Token,
@@ -62,10 +64,24 @@ T = TypeVar("T")
 
 PARTITIONS = 2
 INSTANCES = ["a", "b", "c", "@e@1"]
+KEYS = ["x", "y"]
+NAME = "Say"
 WRONG_LEASE = Lease(0, 10_000)
 
 ids = st.sampled_from(INSTANCES)
 hosts = st.sampled_from([0, 1])
+keys = st.sampled_from(KEYS)
+
+
+@dataclass
+class Call:
+    """A stored activity. `holder` is a host's place in the list, None when nobody alive has it."""
+
+    attempt: int
+    holder: int | None
+    is_offered: bool = False
+    is_orphan: bool = False
+    """Its holder died."""
 
 
 @dataclass
@@ -78,8 +94,8 @@ class Instance:
     history: list[HistoryEvent] = field(default_factory=list)
     mail: list[str] = field(default_factory=list)
     """Ids of pending messages in stored order."""
-    calls: dict[TaskKey, int] = field(default_factory=dict)
-    """Activities that are stored, with their attempt."""
+    calls: dict[TaskKey, Call] = field(default_factory=dict)
+    """Activities that are stored."""
     timers: set[int] = field(default_factory=set)
 
 
@@ -104,6 +120,9 @@ class HubMachine(RuleBasedStateMachine):
         self.instances = {instance_id: Instance() for instance_id in INSTANCES}
         self.hosts: list[Host] = []
         self.next_task = 0
+        self.records: dict[str, Record | None] = dict.fromkeys(KEYS)
+        self.last_versions = dict.fromkeys(KEYS, 0)
+        self.holders: dict[str, int] = {}
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something on the loop."""
@@ -179,7 +198,8 @@ class HubMachine(RuleBasedStateMachine):
             if purged:
                 assert known.state is not None
                 assert known.state.status.is_terminal
-                self.instances[instance_id] = Instance(old_token=known.token)
+                mail = known.mail if instance_id.startswith("@") else []
+                self.instances[instance_id] = Instance(old_token=known.token, mail=mail)
 
     # ---- owner -----------------------------------------------------------------------------
 
@@ -193,9 +213,10 @@ class HubMachine(RuleBasedStateMachine):
         old_leases = [old for other in self.hosts for old in other.old_leases]
         for lease in leases:
             assert lease not in old_leases
-            self.recover(host, lease)
+            self.recover(who, lease)
 
-    def recover(self, host: Host, lease: Lease) -> None:
+    def recover(self, who: int, lease: Lease) -> None:
+        host = self.hosts[who]
         found = self.run(host.hub.recover(lease, at(1000)))
         mail: dict[str, list[str]] = {}
         for message in (m.message for m in found.mail):
@@ -205,9 +226,10 @@ class HubMachine(RuleBasedStateMachine):
         for instance_id, known in self.instances.items():
             if partition_of(instance_id, PARTITIONS) == lease.partition:
                 assert mail.pop(instance_id, []) == known.mail
-                for key in known.calls:
-                    known.calls[key] += 1
-                    assert attempts.pop(key) == known.calls[key]
+                for key, call in known.calls.items():
+                    if call.holder in (None, who):
+                        known.calls[key] = Call(call.attempt + 1, who)
+                        assert attempts.pop(key) == call.attempt + 1
                 expected = {(instance_id, task_id) for task_id in known.timers}
                 assert {t for t in timers if t[0] == instance_id} == expected
                 host.delivered[instance_id] = list(known.mail)
@@ -219,7 +241,13 @@ class HubMachine(RuleBasedStateMachine):
         """Clause 11."""
         host = self.hosts[who]
         self.run(host.hub.release([*host.leases.values(), *host.old_leases]))
+        for key, call in self.stored_calls():
+            if call.holder == who and partition_of(key.instance_id, PARTITIONS) in host.leases:
+                call.holder = None
         self.forget_leases(host)
+
+    def stored_calls(self) -> list[tuple[TaskKey, Call]]:
+        return [item for known in self.instances.values() for item in known.calls.items()]
 
     def forget_leases(self, host: Host) -> None:
         host.old_leases += host.leases.values()
@@ -234,6 +262,10 @@ class HubMachine(RuleBasedStateMachine):
         self.forget_leases(host)
         self.hosts[who] = self.run(self.opened())
         self.hosts[who].old_leases = host.old_leases
+        for _, call in self.stored_calls():
+            if call.holder == who:
+                call.holder, call.is_orphan = None, dies
+        self.holders = {key: holder for key, holder in self.holders.items() if holder != who}
         assert len(self.run(self.hosts[who].hub.hosts())) == 2
 
     @rule(who=hosts, instance_id=ids)
@@ -253,6 +285,108 @@ class HubMachine(RuleBasedStateMachine):
             for key in calls:
                 del known.calls[key]
 
+    # ---- activities on other hosts ---------------------------------------------------------
+
+    @rule(who=hosts, instance_id=ids, count=st.integers(1, 3))
+    def offer(self, who: int, instance_id: str, count: int) -> None:
+        """Clause 24: also what is not ours to offer."""
+        known = self.instances[instance_id]
+        chosen = list(known.calls.items())[:count]
+        tasks = [
+            ActivityTask(
+                instance_id=instance_id,
+                execution_id=key.execution_id,
+                task_id=key.task_id,
+                name=NAME,
+            )
+            for key, _ in chosen
+        ]
+        self.run(self.hosts[who].hub.offer_activities(tasks))
+        for _, call in chosen:
+            if call.holder == who:
+                call.holder, call.is_offered = None, True
+
+    @precondition(lambda self: any(call.is_offered for _, call in self.stored_calls()))
+    @rule(who=hosts, limit=st.integers(1, 3))
+    def claim(self, who: int, limit: int) -> None:
+        """Clause 24."""
+        offered = {key: call for key, call in self.stored_calls() if call.is_offered}
+        claimed = self.run(self.hosts[who].hub.claim_activities([NAME.lower()], limit))
+        assert len(claimed) == min(limit, len(offered))
+        for task in claimed:
+            call = offered.pop(task_key(task))
+            assert task.attempt == call.attempt
+            call.holder, call.is_offered = who, False
+
+    @precondition(lambda self: self.stored_calls())
+    @rule(who=hosts, data=st.data())
+    def complete(self, who: int, data: st.DataObject) -> None:
+        """Clause 25."""
+        key, call = data.draw(st.sampled_from(self.stored_calls()))
+        result = raised(key.instance_id)
+        stored = self.run(self.hosts[who].hub.complete_activity(key, result))
+        assert stored is (call.holder == who)
+        if stored:
+            del self.instances[key.instance_id].calls[key]
+            self.posted(result)
+
+    @rule(who=hosts, partition=st.sampled_from(range(PARTITIONS)))
+    def take_back(self, who: int, partition: int) -> None:
+        """Clause 26."""
+        host = self.hosts[who]
+        lease = host.leases.get(partition)
+        try:
+            back = self.run(host.hub.take_back_activities(lease or WRONG_LEASE))
+        except LeaseLost:
+            assert lease is None
+            return
+        assert lease is not None
+        attempts = {task_key(task): task.attempt for task in back}
+        for key, call in self.stored_calls():
+            if call.holder is None and partition_of(key.instance_id, PARTITIONS) == partition:
+                call.holder, call.is_offered = who, False
+                call.attempt += call.is_orphan
+                call.is_orphan = False
+                assert attempts.pop(key) == call.attempt
+        assert attempts == {}
+
+    # ---- records ---------------------------------------------------------------------------
+
+    @rule(who=hosts, key=keys, age=st.sampled_from([0, 0, 1]), deletes=st.booleans())
+    def change_record(self, who: int, key: str, age: int, deletes: bool) -> None:
+        """Clause 22."""
+        known = self.records[key]
+        version = known.version - age if known else age
+        free = self.holders.get(key, who) == who and (
+            version == known.version if known else not age
+        )
+        hub = self.hosts[who].hub
+        if deletes:
+            assert self.run(hub.delete_record(key, version)) is (free and known is not None)
+            self.records[key] = None if free else known
+            return
+        assert self.run(hub.write_record(key, new_id(), version)) is free
+        if free:
+            self.records[key] = written = self.run(hub.read_record(key))
+            assert written is not None
+            assert written.version > self.last_versions[key]
+            self.last_versions[key] = written.version
+
+    @rule(who=hosts, key=keys)
+    def hold(self, who: int, key: str) -> None:
+        """Clause 23."""
+        held = self.run(self.hosts[who].hub.hold_record(key))
+        assert held is (self.holders.get(key, who) == who)
+        if held:
+            self.holders[key] = who
+
+    @rule(who=hosts, key=keys)
+    def release_hold(self, who: int, key: str) -> None:
+        """Clause 23."""
+        self.run(self.hosts[who].hub.release_record(key))
+        if self.holders.get(key) == who:
+            del self.holders[key]
+
     # ---- turns -----------------------------------------------------------------------------
 
     @precondition(lambda self: any(host.leases for host in self.hosts))
@@ -267,7 +401,7 @@ class HubMachine(RuleBasedStateMachine):
         for (instance_id, turn, expected), answer in zip(planned, answers, strict=True):
             if expected is None:
                 assert isinstance(answer, Committed), answer
-                self.committed(instance_id, turn, answer.token)
+                self.committed(who, instance_id, turn, answer.token)
             else:
                 assert isinstance(answer, Lost)
                 assert answer.reason is expected
@@ -327,15 +461,15 @@ class HubMachine(RuleBasedStateMachine):
         # The first thing wrong decides, in the order in which a hub finds out.
         return turn, flaw if flaw is LostReason.REJECTED else expected
 
-    def committed(self, instance_id: str, turn: Turn, token: Token) -> None:
+    def committed(self, who: int, instance_id: str, turn: Turn, token: Token) -> None:
         known = self.instances[instance_id]
         known.state = turn.state
         known.old_token, known.token = known.token, token
         known.history = [*([] if turn.replaces_history else known.history), *turn.events]
         known.mail = [message for message in known.mail if message not in turn.consumed]
         calls = {} if turn.drop_activities else known.calls
-        known.calls = {key: n for key, n in calls.items() if key not in turn.taken}
-        known.calls |= {task_key(task): 1 for task in turn.activities}
+        known.calls = {key: call for key, call in calls.items() if key not in turn.taken}
+        known.calls |= {task_key(task): Call(1, who) for task in turn.activities}
         if turn.replaces_history or turn.state.status.is_terminal:
             known.timers = set()
         known.timers -= set(turn.ended_timers)
@@ -361,6 +495,8 @@ class HubMachine(RuleBasedStateMachine):
                 i for i, known in self.instances.items() if known.state and not i.startswith("@")
             ]
             assert [state.instance_id for state in listed] == expected
+            for key, record in self.records.items():
+                assert self.run(host.hub.read_record(key)) == record
 
     @invariant()
     def owners_have_their_mail(self) -> None:

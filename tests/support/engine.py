@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
 import azure.durable_functions as df
 import msgspec
+from support.apps import RecordedLog, functions
 
 from func_py.clock import Clock, RealClock
 from func_py.durable.client import DurableClient
 from func_py.durable.engine import Engine, EngineOptions, FunctionTable, OrchestratorFunction
+from func_py.durable.engine.http_activity import HttpActivity
 from func_py.durable.model import (
     ActivityResult,
     ActivityTask,
@@ -26,6 +29,8 @@ from func_py.durable.model import (
 )
 from func_py.durable.storage.base import HostRecord, TaskHub
 from func_py.errors import FunctionNotRegistered
+from func_py.invocation import EntityCalls, Invoker
+from func_py_bindings.contract import FunctionSpec
 
 DEADLINE_S = 20.0
 
@@ -67,6 +72,14 @@ class Activities:
         return ActivityResult(result=msgspec.json.encode(value).decode())
 
 
+def _entity_specs(entities: Mapping[str, Callable[[Any], None]]) -> Sequence[FunctionSpec]:
+    app = df.DFApp()
+    for name, function in entities.items():
+        declare = app.entity_trigger(context_name="context", entity_name=name)
+        app.function_name(name)(declare(function))
+    return list(functions(app).values()) if entities else []
+
+
 class Host(AbstractAsyncContextManager["Host"]):
     """One host on a hub: opened and started on entry, stopped and closed on exit."""
 
@@ -76,6 +89,7 @@ class Host(AbstractAsyncContextManager["Host"]):
         orchestrators: Mapping[str, Callable[..., Any]],
         activities: Mapping[str, Callable[[Any], Any]] | None = None,
         *,
+        entities: Mapping[str, Callable[[Any], None]] | None = None,
         clock: Clock | None = None,
         options: EngineOptions | None = None,
     ) -> None:
@@ -89,7 +103,11 @@ class Host(AbstractAsyncContextManager["Host"]):
                 for name, function in orchestrators.items()
             },
             self.activities.functions,
+            entities or (),
         )
+        self.http = HttpActivity(self.activities, self.clock, timedelta(seconds=30))
+        self.invocations = RecordedLog()
+        self.entities = EntityCalls(_entity_specs(entities or {}), Invoker(self.invocations))
         self.host_id = new_id()
 
     async def __aenter__(self) -> Host:
@@ -101,14 +119,26 @@ class Host(AbstractAsyncContextManager["Host"]):
         )
         info = await self.hub.open(record)
         self.engine = Engine(
-            self.hub, info, self.functions, self.activities, self.clock, self.options, self.host_id
+            self.hub,
+            info,
+            self.functions,
+            self.http,
+            self.clock,
+            self.options,
+            self.host_id,
+            entities=self.entities,
         )
         self.client = DurableClient(
             self.hub,
             self.clock,
-            missing=lambda name: None
-            if self.functions.orchestrator(name)
-            else self.functions.missing("orchestrator", name),
+            missing=lambda name: (
+                None
+                if self.functions.orchestrator(name)
+                else self.functions.missing("orchestrator", name)
+            ),
+            missing_entity=lambda name: (
+                None if self.functions.has_entity(name) else self.functions.missing("entity", name)
+            ),
         )
         await self.engine.start()
         return self
@@ -120,6 +150,7 @@ class Host(AbstractAsyncContextManager["Host"]):
         trace: TracebackType | None,
     ) -> None:
         await self.engine.stop(5.0)
+        await self.http.close()
         await self.hub.close()
 
     async def wait_for(self, instance_id: str, *statuses: RuntimeStatus) -> InstanceState:

@@ -149,6 +149,15 @@ class _Host:
             ids += [mail.message.id for mail in await self._hub.receive()]
         return ids
 
+    async def hold(self, key: str) -> bool:
+        """Hold a record."""
+        return await self._hub.hold_record(key)
+
+    async def write(self, key: str, value: str) -> bool:
+        """Write a record over what is there."""
+        found = await self._hub.read_record(key)
+        return await self._hub.write_record(key, value, found.version if found else 0)
+
     async def fork(self) -> int:
         """Leave a forked child behind, as user code may; its process id."""
         child = os.fork()

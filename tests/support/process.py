@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 START_LIMIT_S = 30.0
 WAIT_LIMIT_S = 20.0
-_POLL_S = 0.02
+_FIRST_PAUSE_S = 0.001
+_LONGEST_PAUSE_S = 0.02
 
 COMMAND = (str(Path(sys.executable).with_name("func-py")),)
 """The console script of this environment."""
@@ -30,13 +31,15 @@ T = TypeVar("T")
 def wait_for(check: Callable[[], T | None], what: str, limit_s: float = WAIT_LIMIT_S) -> T:
     """Poll until `check` gives something true, and return that; fails after `limit_s`."""
     deadline = time.monotonic() + limit_s
+    pause = _FIRST_PAUSE_S
     while True:
         result = check()
         if result:
             return result
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {limit_s:g} s in vain: {what}")
-        time.sleep(_POLL_S)
+        time.sleep(pause)
+        pause = min(1.5 * pause, _LONGEST_PAUSE_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,13 @@ class SqliteHarness:
 
     loses_turns = False
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, poll: timedelta = POLL) -> None:
         self.directory = directory
+        self._poll = poll
 
     def hub(self, name: str = "TestHub", partition_count: int = 4) -> TaskHub:
         """See `Harness`."""
-        return SqlTaskHub(SqliteDialect(self.directory, name), name, partition_count, POLL)
+        return SqlTaskHub(SqliteDialect(self.directory, name), name, partition_count, self._poll)
 
     async def die(self, hub: TaskHub) -> None:
         """See `Harness`."""

@@ -15,6 +15,7 @@ from datetime import datetime
 import msgspec
 
 from func_py.durable.model import (
+    ActivityTask,
     HistoryEvent,
     InstanceState,
     Message,
@@ -33,6 +34,7 @@ from func_py.durable.storage.base import (
     Lost,
     LostReason,
     Mail,
+    Record,
     Recovered,
     TaskHub,
     TaskKey,
@@ -154,6 +156,42 @@ class WeakHub:
     ) -> None:
         """See `TaskHub`."""
         await self.hub.discard(lease, messages, activities)
+
+    async def offer_activities(self, activities: Collection[ActivityTask]) -> None:
+        """See `TaskHub`."""
+        await self.hub.offer_activities(activities)
+
+    async def claim_activities(self, names: Collection[str], limit: int) -> Sequence[ActivityTask]:
+        """See `TaskHub`."""
+        return await self.hub.claim_activities(names, limit)
+
+    async def complete_activity(self, key: TaskKey, result: Message) -> bool:
+        """See `TaskHub`."""
+        return await self.hub.complete_activity(key, result)
+
+    async def take_back_activities(self, lease: Lease) -> Sequence[ActivityTask]:
+        """See `TaskHub`."""
+        return await self.hub.take_back_activities(lease)
+
+    async def read_record(self, key: str) -> Record | None:
+        """See `TaskHub`."""
+        return await self.hub.read_record(key)
+
+    async def write_record(self, key: str, value: str, version: int) -> bool:
+        """See `TaskHub`."""
+        return await self.hub.write_record(key, value, version)
+
+    async def delete_record(self, key: str, version: int) -> bool:
+        """See `TaskHub`."""
+        return await self.hub.delete_record(key, version)
+
+    async def hold_record(self, key: str) -> bool:
+        """See `TaskHub`."""
+        return await self.hub.hold_record(key)
+
+    async def release_record(self, key: str) -> None:
+        """See `TaskHub`."""
+        await self.hub.release_record(key)
 
 
 def _weakened(mail: Mail) -> Mail:

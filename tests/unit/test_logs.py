@@ -30,7 +30,7 @@ def make_logs() -> Iterator[Callable[..., tuple[Logs, io.StringIO]]]:
     """Makes an installed log on a console in memory."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    names = ("func_py", "func_py_bindings", "aiohttp", "asyncio", "azure")
+    names = ("func_py", "func_py.timers", "func_py_bindings", "aiohttp", "asyncio", "azure")
     levels = {name: logging.getLogger(name).level for name in names}
     made: list[Logs] = []
 
@@ -201,6 +201,15 @@ def test_system_loggers_are_quiet_unless_verbose(
     logging.getLogger("func_py.web").info("info")
     logging.getLogger("azure.core.pipeline").warning("warning")
     assert texts(logs, console) == expected
+
+
+def test_official_category_sets_the_level_of_the_hosts_own_logger(
+    make_logs: Callable[..., tuple[Logs, io.StringIO]],
+) -> None:
+    logs, console = make_logs(levels={"Host.Triggers.Timer": "Information"})
+    logging.getLogger("func_py.timers.listener").info("next times")
+    logging.getLogger("func_py.web").info("hidden")
+    assert texts(logs, console) == ["next times"]
 
 
 def test_closing_gives_the_root_logger_back(

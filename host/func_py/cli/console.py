@@ -36,6 +36,10 @@ class Console:
         """A notice."""
         _print(text, fg="yellow")
 
+    def remark(self, text: str) -> None:
+        """Something beside the output, to stderr."""
+        _print(text, fg="yellow", err=True)
+
     def complain(self, text: str) -> None:
         """An error, to stderr."""
         _print(text, fg="red", err=True)

@@ -78,8 +78,8 @@ _ACCEPTED: dict[str, frozenset[str]] = {
         "sessionIdleTimeout transportType webProxy"
     ),
     "extensions.durableTask": _keys(
-        "appLeaseOptions entityMessageReorderWindowInMinutes grpcHttpClientTimeout httpSettings "
-        "localRpcEndpointEnabled maxEntityOperationBatchSize maxGrpcMessageSizeInBytes "
+        "appLeaseOptions entityMessageReorderWindowInMinutes grpcHttpClientTimeout "
+        "localRpcEndpointEnabled maxGrpcMessageSizeInBytes "
         "maxOrchestrationActions notifications rollbackEntityOperationsOnExceptions "
         "storeInputsInOrchestrationHistory throwStatusExceptionsOnRaiseEvent tracing useAppLease "
         "useGracefulShutdown versionFailureStrategy versionMatchStrategy"

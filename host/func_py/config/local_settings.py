@@ -118,6 +118,11 @@ def app_environment(
     return merged, notices
 
 
+def is_development(environ: Mapping[str, str]) -> bool:
+    """Whether an app's environment says that this is a developer's machine."""
+    return environ.get(_ENVIRONMENT, "").casefold() == _DEVELOPMENT.casefold()
+
+
 def split_origins(text: str) -> tuple[str, ...]:
     """The origins of a comma separated list, without the slash that none of them ends with."""
     return tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())

@@ -23,6 +23,7 @@ from func_py_bindings import timer
 from func_py_bindings.contract import RETURN, BindingSpec, FunctionSpec, user_code
 from func_py_bindings.durable_function import describe
 from func_py_bindings.http import endpoint_of
+from func_py_bindings.http_streaming import is_stream_request, is_stream_response
 from func_py_bindings.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -161,9 +162,11 @@ def _annotation_problems(
     bound: Mapping[str, BindingSpec],
     annotations: Mapping[str, Any],
 ) -> Iterator[str]:
+    takes_stream = any(is_stream_request(annotation) for annotation in annotations.values())
     for name, annotation in annotations.items():
         if name == "return":
-            yield from _return_problems(draft, registry, annotation)
+            if not (takes_stream and is_stream_response(annotation)):
+                yield from _return_problems(draft, registry, annotation)
         elif name == _CONTEXT and name not in bound:
             if getattr(annotation, "__name__", "") != "Context":
                 yield (

@@ -2,6 +2,7 @@
 
 from func_py.invocation.activities import ActivityCalls, failure_details
 from func_py.invocation.context import InvocationContext
+from func_py.invocation.entities import EntityCalls
 from func_py.invocation.invoker import (
     Around,
     Failure,
@@ -14,6 +15,7 @@ from func_py.invocation.retries import RetryingInvoker
 __all__ = [
     "ActivityCalls",
     "Around",
+    "EntityCalls",
     "Failure",
     "InvocationContext",
     "InvocationLog",

@@ -17,8 +17,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
-from func_py.config.timespan import format_timespan
-from func_py.errors import BindingError, FunctionTimeout
+from func_py.errors import BindingError
 from func_py.invocation.context import (
     IdSource,
     InvocationContext,
@@ -27,6 +26,7 @@ from func_py.invocation.context import (
     current_invocation,
 )
 from func_py.invocation.threads import FunctionThreads
+from func_py.invocation.time_limit import TimeLimit
 from func_py.logs import user_traceback
 from func_py_bindings.contract import (
     RETURN,
@@ -101,7 +101,7 @@ class Invoker:
         around: Sequence[Around] = (),
     ) -> None:
         self._log = log
-        self._timeout = timeout
+        self._time_limit = TimeLimit(timeout, log.error)
         self._around = tuple(around)
         self._inputs = dict(inputs or {})
         self._threads = FunctionThreads(thread_count)
@@ -213,14 +213,17 @@ class Invoker:
                 arguments[input_name] = source(context)
             for out in function.out_names:
                 arguments[out] = OutValue()
-            if self._timeout is not None:
-                returned = await self._run_in_time(
-                    self._timeout, function, arguments, invocation_id
-                )
-            elif function.is_async:
-                returned = await function.call(**arguments)
-            else:
-                returned = await self._run(function, arguments, invocation_id)
+            with self._time_limit.watch(name, invocation_id, runs_on=not function.is_async):
+                if function.is_async:
+                    returned = await function.call(**arguments)
+                else:
+                    returned = await self._threads.run(
+                        contextvars.copy_context().run,
+                        self._call_in_thread,
+                        function.call,
+                        arguments,
+                        invocation_id,
+                    )
             outputs = _NO_OUTPUTS
             if function.out_names:
                 outputs = {out: arguments[out].get() for out in function.out_names}
@@ -260,59 +263,7 @@ class Invoker:
     def close(self) -> None:
         """Start no plain function any more. Threads that run user code are not waited for."""
         self._threads.close()
-
-    async def _run(
-        self, function: PreparedFunction[V, T], arguments: dict[str, Any], invocation_id: str
-    ) -> object:
-        if function.is_async:
-            return await function.call(**arguments)
-        return await self._threads.run(
-            contextvars.copy_context().run,
-            self._call_in_thread,
-            function.call,
-            arguments,
-            invocation_id,
-        )
-
-    async def _run_in_time(
-        self,
-        limit: timedelta,
-        function: PreparedFunction[V, T],
-        arguments: dict[str, Any],
-        invocation_id: str,
-    ) -> object:
-        """Run the code, cancelled at its time limit.
-
-        Raises:
-            FunctionTimeout: It was; also when the code went on and returned all the same.
-        """
-        name = function.spec.name
-        shown = format_timespan(limit)
-        loop = asyncio.get_running_loop()
-
-        def tell() -> None:
-            self._log.error(
-                name,
-                f"Timeout value of {shown} exceeded by function 'Functions.{name}' "
-                f"(Id: '{invocation_id}'). Initiating cancellation.",
-            )
-
-        deadline = loop.time() + limit.total_seconds()
-        alarm = loop.call_at(deadline, tell)
-        scope = asyncio.timeout_at(deadline)
-        returned: object = None
-        try:
-            async with scope:
-                returned = await self._run(function, arguments, invocation_id)
-        except TimeoutError as exc:
-            if not scope.expired():
-                raise
-            raise FunctionTimeout(name, shown, runs_on=not function.is_async) from exc
-        finally:
-            alarm.cancel()
-        if scope.expired():
-            raise FunctionTimeout(name, shown, runs_on=False)
-        return returned
+        self._time_limit.close()
 
     def _call_in_thread(
         self, call: Callable[..., Any], arguments: dict[str, object], invocation_id: str

@@ -4,12 +4,13 @@ told.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from func_py.clock import Clock, wait_until
+from func_py.clock import Clock
 from func_py.config.timespan import format_timespan
 from func_py.invocation.context import AttemptError, InvocationRetry
 from func_py.invocation.invoker import Failure, InvocationLog, Invoker, PreparedFunction
@@ -43,6 +44,14 @@ class RetryingInvoker:
         self._log = log
         self._clock = clock
         self._uniform = uniform
+        self._waiting: set[asyncio.Event] = set()
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Repeat nothing any more: whoever waits for the next attempt gets the last failure."""
+        self._is_stopped = True
+        for over in self._waiting:
+            over.set()
 
     async def call(self, function: PreparedFunction[V, T], value: V, *, reason: str) -> T | Failure:
         """Invoke a function until it succeeds or its policy ends.
@@ -65,7 +74,8 @@ class RetryingInvoker:
             outcome = await self._invoker.call(
                 function, value, reason=reason, retry=InvocationRetry(attempt, shown, failed)
             )
-            if not isinstance(outcome, Failure) or (most is not None and attempt >= most):
+            is_last = self._is_stopped or (most is not None and attempt >= most)
+            if not isinstance(outcome, Failure) or is_last:
                 return outcome
             error = outcome.error
             failed = AttemptError(name, f"{type(error).__name__}: {error}", user_traceback(error))
@@ -76,7 +86,19 @@ class RetryingInvoker:
                 f"Waiting for `{format_timespan(delay)}` before retrying function execution. "
                 f"Next attempt: '{attempt}'. Max retry count: '{shown}'.",
             )
-            await wait_until(self._clock, self._clock.now() + delay)
+            await self._wait(delay)
+            if self._is_stopped:
+                return outcome
+
+    async def _wait(self, delay: timedelta) -> None:
+        over = asyncio.Event()
+        self._waiting.add(over)
+        timer = self._clock.call_at(self._clock.now() + delay, over.set)
+        try:
+            await over.wait()
+        finally:
+            timer.cancel()
+            self._waiting.discard(over)
 
     def _delay(self, policy: RetryPolicy, attempt: int) -> timedelta:
         if policy.minimum == policy.maximum:

@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from func_py.clock import Clock, RealClock
-from func_py.config.provider_choice import choose_provider
 from func_py.config.settings import HostConfig
 from func_py.durable.client import DurableClient
 from func_py.durable.engine import (
@@ -25,9 +24,9 @@ from func_py.durable.engine import (
 )
 from func_py.durable.engine.http_activity import HttpActivity
 from func_py.durable.model import new_id
-from func_py.durable.storage.base import REUSE_ANY, REUSE_FINISHED, HostRecord, HubInfo, TaskHub
-from func_py.durable.storage.registry import HubSettings, find_provider, known_providers
+from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
 from func_py.errors import FunctionNotRegistered
+from func_py.hub_client import configured_client, configured_hub, hand_dir
 from func_py.invocation import ActivityCalls, EntityCalls, Invoker
 from func_py.management import BASE_PATH, DurableApi, DurableWebhook, LocalTransport
 from func_py.web import Mount
@@ -131,7 +130,7 @@ async def durable_hub(
         StorageUnavailable: The store does not answer.
     """
     clock = clock or RealClock()
-    hub = _task_hub(config)
+    hub = configured_hub(config)
     table = function_table(functions)
     host_id = new_id()
     await hub.create_hub()
@@ -139,17 +138,14 @@ async def durable_hub(
         HostRecord(host_id=host_id, started_at=clock.now(), functions=table.published())
     )
     try:
-        client = DurableClient(
+        client = configured_client(
+            config,
             hub,
             clock,
             missing=lambda name: _missing(table, name),
             missing_entity=lambda name: (
                 None if table.has_entity(name) else table.missing("entity", name)
             ),
-            reusable=REUSE_ANY
-            if config.durable.overridable_existing_instance_states == "AnyState"
-            else REUSE_FINISHED,
-            default_version=config.durable.default_version or None,
         )
         api = DurableApi(client, info.name, code=code)
         webhook = f"{base_url}{BASE_PATH}"
@@ -162,7 +158,7 @@ async def durable_hub(
             hub=hub,
             info=info,
             host_id=host_id,
-            hand_dir=config.state_dir / f"{info.name}.hand",
+            hand_dir=hand_dir(config),
             functions=table,
             client=client,
             clock=clock,
@@ -192,18 +188,6 @@ def function_table(functions: Sequence[FunctionSpec]) -> FunctionTable:
 
 def _missing(table: FunctionTable, name: str) -> FunctionNotRegistered | None:
     return None if table.orchestrator(name) else table.missing("orchestrator", name)
-
-
-def _task_hub(config: HostConfig) -> TaskHub:
-    settings = HubSettings(
-        hub=config.durable.hub_name,
-        state_dir=config.state_dir,
-        partition_count=config.durable.storage_provider.partition_count,
-        options=config.storage_options,
-    )
-    return find_provider(
-        choose_provider(config.durable.storage_provider, known_providers())
-    ).create_task_hub(settings)
 
 
 def _options(config: HostConfig, development: bool) -> EngineOptions:

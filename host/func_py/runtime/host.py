@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from func_py.config.host_json import load_host_config
+from func_py.config.local_settings import is_development
 from func_py.config.provider_choice import choose_provider
 from func_py.config.settings import HostConfig
 from func_py.discovery import APPS_FOLDER, SCRIPT_FILE, app_folders, is_app, load_app, load_apps
@@ -20,9 +21,12 @@ from func_py.errors import ConfigError, DiscoveryError
 from func_py.invocation import Invoker
 from func_py.logs import Logs, LogSettings
 from func_py.runtime.access import access_of, disabled_functions, host_facts, key_notices
+from func_py.runtime.around import code_wrappers, tell_extensions
 from func_py.runtime.durable import WEBHOOK_KEY, durable_hub, uses_durable
 from func_py.runtime.http_rules import cors_policy, decorators, wrappers
+from func_py.runtime.timers import Warmup, timer_calls, timers_running
 from func_py.supervisor.protocol import ChildSpec, FunctionLine, Ready
+from func_py.timers.listener import has_timer
 from func_py.web import HttpFrontEnd, Mount
 from func_py.web.admin import PREFIX, AdminApi
 from func_py.web.admin_calls import AdminCalls, activity_calls, http_calls
@@ -58,21 +62,29 @@ async def serving(
     async with AsyncExitStack() as stack:
         logs = Logs(_log_settings(config, spec))
         stack.callback(logs.close)
-        invoker = Invoker(logs, thread_count=_thread_count(environ, logs))
+        invoker = Invoker(
+            logs,
+            thread_count=_thread_count(environ, logs),
+            timeout=config.function_timeout,
+            around=code_wrappers(environ),
+        )
         stack.callback(invoker.close)
         # Before the app is imported: what it logs then is for the log, too.
         logs.install(invoker.current, is_muted)
 
         _import_storage(config)
         loaded = _load(spec.app_root, environ)
+        tell_extensions(loaded, environ)
         functions, unknown = _selected(loaded, spec.functions or config.functions)
         disabled = disabled_functions(functions, environ)
         enabled = [f for f in functions if f.name.lower() not in disabled]
-        development = _is_development(environ)
+        development = is_development(environ)
         access = access_of(config, functions, environ, enforced=spec.enable_auth or not development)
 
+        has_engine = uses_durable(functions)
+        has_timers = any(has_timer(function) for function in enabled)
         durable = None
-        if uses_durable(functions):
+        if has_engine or has_timers:
             durable = await stack.enter_async_context(
                 durable_hub(
                     config,
@@ -95,15 +107,19 @@ async def serving(
         cors = cors_policy(spec)
         calls = AdminCalls(
             functions,
-            {"httptrigger": http_calls(invoker), "activitytrigger": activity_calls(invoker)},
+            {
+                "httptrigger": http_calls(invoker),
+                "activitytrigger": activity_calls(invoker),
+                "timertrigger": timer_calls(invoker),
+            },
             logs,
         )
         drain = Drain(lambda: invoker.running)
         facts = host_facts(config, environ, disabled)
         keys = KeysApi(access.store)
         admin = AdminApi(functions, facts, calls, keys, access.is_admin, drain, restart)
-        mounts = [Mount(PREFIX, admin)]
-        if durable is not None:
+        mounts = [Warmup(enabled, invoker).mount(), Mount(PREFIX, admin)]
+        if durable is not None and has_engine:
             mounts.append(access.webhook(durable.webhook, WEBHOOK_KEY))
             mounts += [durable.rpc] if durable.rpc is not None else []
         front_end = HttpFrontEnd(
@@ -119,9 +135,23 @@ async def serving(
             home_page=environ.get("AzureWebJobsDisableHomepage", "").lower() != "true",
             body_limit=_number(environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or DEFAULT_BODY_LIMIT,
         )
-        if durable is not None:
+        if durable is not None and has_engine:
             engine = await stack.enter_async_context(durable.running(enabled, invoker, drain_s))
             drain.add(lambda: engine.stop(drain_s))
+        if durable is not None and has_timers:
+            stop_timers = await stack.enter_async_context(
+                timers_running(
+                    enabled,
+                    invoker,
+                    logs,
+                    durable.hub,
+                    durable.clock,
+                    environ=environ,
+                    retry=config.retry,
+                    grace_s=drain_s,
+                )
+            )
+            drain.add(stop_timers)
         stack.push_async_callback(drain.close)
         stack.push_async_callback(calls.stop, drain_s)
         stack.push_async_callback(front_end.stop, drain_s)
@@ -200,10 +230,6 @@ def _log_places(config: HostConfig) -> str:
     if file:
         places.append(str(config.root / file))
     return " and ".join(places) or "nowhere"
-
-
-def _is_development(environ: Mapping[str, str]) -> bool:
-    return environ.get("AZURE_FUNCTIONS_ENVIRONMENT", "").casefold() == "development"
 
 
 def _thread_count(environ: Mapping[str, str], logs: Logs) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from func_py.errors import SchemaMismatch, StorageUnavailable, UserError
+from func_py.errors import DurableError, StorageUnavailable, UserError
 
 EXIT_USER_ERROR = 1
 EXIT_STORAGE_UNAVAILABLE = 3
@@ -14,7 +14,7 @@ BUG_NOTICE = "This is a bug of func-py. Please report it with the text above."
 
 def exit_code_of(error: Exception) -> int:
     """The exit code that tells scripts which kind of error ended the process."""
-    if isinstance(error, (UserError, SchemaMismatch)):
+    if isinstance(error, (UserError, DurableError)):
         return EXIT_USER_ERROR
     if isinstance(error, StorageUnavailable):
         return EXIT_STORAGE_UNAVAILABLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import signal
@@ -10,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from func_py.config.app_settings import find_setting
-from func_py.config.local_settings import LocalSettings, app_environment, load_local_settings
+from func_py.config.local_settings import (
+    LocalSettings,
+    app_environment,
+    is_development,
+    load_local_settings,
+)
 from func_py.errors import UserError
 from func_py.supervisor.child import Child
 from func_py.supervisor.fork_server import ForkServer
@@ -60,7 +66,8 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
     url = base_url(listener)
     port = listener.getsockname()[1]
     server = ForkServer(_ENTRY, _PRELOAD)
-    for notice in app_environment(settings, os.environ, root, port)[1]:
+    environ, notices = app_environment(settings, os.environ, root, port)
+    for notice in (*notices, *exposure_notice(address, options.enable_auth, environ)):
         announcer.say(notice)
 
     def start_child() -> Child:
@@ -86,6 +93,15 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
             # process is ending, is no reason for a traceback.
             signal.signal(number, signal.SIG_IGN)
         return Supervisor(start_child, listener, announcer).run()
+
+
+def exposure_notice(address: str, enable_auth: bool, environ: Mapping[str, str]) -> list[str]:
+    """A warning when others can reach a host that asks nobody for a key."""
+    is_open = not enable_auth and is_development(environ)
+    if not is_open or ipaddress.ip_address(address).is_loopback:
+        return []
+    problem = f"Whoever reaches {address} may call every function and the admin API without a key."
+    return [f"{problem} Ask for keys with --enable-auth."]
 
 
 def listening_place(

@@ -23,6 +23,7 @@ from func_py.errors import ConfigError
 from func_py.invocation import Failure, Invoker, PreparedFunction
 from func_py.web.extra_headers import Decorator
 from func_py.web.routing import RouteTable
+from func_py.web.server import Server
 from func_py.web.streaming import StreamingApp
 from func_py_bindings.contract import FunctionSpec
 from func_py_bindings.http import (
@@ -40,10 +41,6 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_BODY_LIMIT = 104_857_600
 """Bytes of a request body at most (`FUNCTIONS_REQUEST_BODY_SIZE_LIMIT`)."""
-
-_LINE_LIMIT = 8 * 1024
-_HEADER_LIMIT = 32 * 1024
-"""The official server's: a header may hold a large token."""
 
 REASON = "This function was programmatically called via the host APIs."
 _SERVER = "func-py"
@@ -95,7 +92,7 @@ class HttpFrontEnd:
         wrappers: Put around the whole, the last one outermost.
         decorators: Called with every response that is about to be sent.
         development: Error answers say what went wrong; elsewhere they are empty.
-        home_page: Whether `/` shows a page when no function answers there.
+        home_page: Whether `/` shows a page when no function answers there; else it is empty.
         body_limit: Bytes of a request body at most.
 
     Raises:
@@ -134,20 +131,18 @@ class HttpFrontEnd:
         self._streaming = (
             StreamingApp(body_limit, self._last_of_connection) if is_streamed else None
         )
-        self._server: web.Server | None = None
+        self._server: Server | None = None
         self._listener: asyncio.Server | None = None
         self._stopping = False
 
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on a bound socket; it is listened on and closed by `stop`."""
-        self._server = web.Server(
+        self._server = Server(
             self._handler,
             request_factory=self._make_request,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=75.0,
-            max_line_size=_LINE_LIMIT,
-            max_field_size=_HEADER_LIMIT,
         )
         for lifespan in self._lifespans:
             await lifespan.start()
@@ -184,11 +179,13 @@ class HttpFrontEnd:
                     return self._last_of_connection(await handler(request))
         found = self._routes.find(request.method, raw_path)
         if found is None:
-            if self._home_page and raw_path in ("/", ""):
-                return web.Response(text=_HOME_PAGE, content_type="text/html")
-            return _empty(404)
+            if raw_path not in ("/", ""):
+                return _empty(404)
+            if not self._home_page:
+                return _empty(204)
+            return web.Response(text=_HOME_PAGE, content_type="text/html")
         route, values = found
-        if route.spec.name.lower() in self._disabled:
+        if self._disabled and route.spec.name.lower() in self._disabled:
             if not self._authorizer(request, route.spec, "admin"):
                 return _empty(404)
         elif not self._authorizer(request, route.spec, route.endpoint.auth_level):

@@ -72,6 +72,8 @@ class StreamingApp:
             self._synchronizer.sync_route_params(streamed, dict(route_params))
             outcome = await call(streamed)
             if isinstance(outcome, Failure):
+                # What the extension's app would answer is not for the client.
+                exchange.is_mute = True
                 raise _Failed(outcome)
             return outcome
 
@@ -102,6 +104,7 @@ class _Exchange:
         prepare: Callable[[web.StreamResponse], object],
     ) -> None:
         self.response: web.StreamResponse | None = None
+        self.is_mute = False
         self._request = request
         self._limit = body_limit
         self._prepare = prepare
@@ -126,7 +129,9 @@ class _Exchange:
         return {"type": "http.request", "body": part, "more_body": not self._is_whole}
 
     async def send(self, message: Message) -> None:
-        """Send a part of the response."""
+        """Send a part of the response, unless mute."""
+        if self.is_mute:
+            return
         if message["type"] == "http.response.start":
             headers = CIMultiDict(
                 (name.decode(_ENCODING), value.decode(_ENCODING))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import signal
 import uuid
@@ -21,26 +21,6 @@ from func_py.durable import faults
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
 Steps = Generator[Any, Any, Any]
-
-
-@app.route(route="start/{name}/{instance_id}", methods=["POST"])
-@app.durable_client_input(client_name="client")
-async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    instance_id = await client.start_new(
-        req.route_params["name"], req.route_params["instance_id"], json.loads(req.get_body())
-    )
-    return client.create_check_status_response(req, instance_id)
-
-
-@app.route(route="raise/{event}/{instance_id}", methods=["POST"])
-@app.durable_client_input(client_name="client")
-async def raise_event(
-    req: func.HttpRequest, client: df.DurableOrchestrationClient
-) -> func.HttpResponse:
-    await client.raise_event(
-        req.route_params["instance_id"], req.route_params["event"], json.loads(req.get_body())
-    )
-    return func.HttpResponse(status_code=202)
 
 
 @app.route(route="arm/{target}", methods=["POST"])
@@ -74,6 +54,73 @@ def journey(context: df.DurableOrchestrationContext) -> Steps:
 
 
 @app.orchestration_trigger(context_name="context")
+def family(context: df.DurableOrchestrationContext) -> Steps:
+    """Children with ids of their own, at once, then one whose id is made up."""
+    me = context.instance_id
+    named = [context.call_sub_orchestrator("child", None, f"{me}-{number}") for number in range(2)]
+    grown = yield context.task_all(named)
+    grown.append((yield context.call_sub_orchestrator("child")))
+    return grown
+
+
+@app.orchestration_trigger(context_name="context")
+def child(context: df.DurableOrchestrationContext) -> Steps:
+    """One step."""
+    return (yield context.call_activity("work", [context.instance_id, "grow"]))
+
+
+@app.orchestration_trigger(context_name="context")
+def generations(context: df.DurableOrchestrationContext) -> Steps:
+    """Takes one item a generation until the last one; leaves an activity and a timer behind."""
+    taken = context.get_input() or []
+    item = context.wait_for_external_event("Item")
+    lingering = context.call_activity("linger", [context.instance_id, f"generation {len(taken)}"])
+    distant = context.create_timer(context.current_utc_datetime + timedelta(hours=1))
+    yield context.task_any([item, lingering, distant])
+    taken.append((yield item))
+    if taken[-1].startswith("end"):
+        return taken
+    context.continue_as_new(taken)
+
+
+@app.orchestration_trigger(context_name="context")
+def collector(context: df.DurableOrchestrationContext) -> Steps:
+    """Takes items until the last one."""
+    taken: list[str] = []
+    while not taken or not taken[-1].startswith("end"):
+        taken.append((yield context.wait_for_external_event("Item")))
+    return taken
+
+
+@app.orchestration_trigger(context_name="context")
+def spinner(context: df.DurableOrchestrationContext) -> None:
+    """Starts over for ever."""
+    context.continue_as_new((context.get_input() or 0) + 1)
+
+
+@app.orchestration_trigger(context_name="context")
+def lingerer(context: df.DurableOrchestrationContext) -> Steps:
+    """Activities that take a while; then it waits for ever."""
+    me = context.instance_id
+    yield context.task_all([context.call_activity("linger", [me, f"{n}"]) for n in range(3)])
+    yield context.wait_for_external_event("Never")
+
+
+@app.orchestration_trigger(context_name="context")
+def sleeper(context: df.DurableOrchestrationContext) -> Steps:
+    """An hour's sleep."""
+    yield context.create_timer(context.current_utc_datetime + timedelta(hours=1))
+    return "rested"
+
+
+@app.orchestration_trigger(context_name="context")
+def echo(context: df.DurableOrchestrationContext) -> Steps:
+    """Gives its input, after a step."""
+    yield context.call_activity("work", [context.instance_id, "echo"])
+    return context.get_input()
+
+
+@app.orchestration_trigger(context_name="context")
 def company(context: df.DurableOrchestrationContext) -> Steps:
     """Calls an activity that kills its process, beside others that do no harm."""
     me = context.instance_id
@@ -94,10 +141,58 @@ def lethal(context: df.DurableOrchestrationContext) -> Steps:
     os._exit(3)
 
 
+@app.orchestration_trigger(context_name="context")
+def errand(context: df.DurableOrchestrationContext) -> Steps:
+    """Signals and calls an entity in turn; returns what the entity has in the end."""
+    book = df.EntityId("Ledger", "book")
+    me = context.instance_id
+    for number in range(3):
+        context.signal_entity(book, "enter", [me, number])
+    yield context.call_entity(book, "enter", [me, 3])
+    context.signal_entity(book, "enter", [me, 4])
+    return (yield context.call_entity(book, "read"))
+
+
+@app.orchestration_trigger(context_name="context")
+def assassin(context: df.DurableOrchestrationContext) -> Steps:
+    """Calls an operation that kills its process, among others that do no harm."""
+    book = df.EntityId("Ledger", "book")
+    me = context.instance_id
+    context.signal_entity(book, "enter", [me, 0])
+    try:
+        yield context.call_entity(book, "kill")
+    except Exception as error:  # noqa: BLE001 - it is what the SDK raises
+        context.signal_entity(book, "enter", [me, 1])
+        yield context.call_entity(book, "read")
+        return str(error)
+
+
+@app.entity_trigger(context_name="context", entity_name="Ledger")
+def ledger(context: df.DurableEntityContext) -> None:
+    """Keeps what is entered, in order."""
+    entries = context.get_state(list)
+    if context.operation_name == "enter":
+        context.set_state([*entries, context.get_input()])
+    elif context.operation_name == "read":
+        context.set_result(entries)
+    elif context.operation_name == "close":
+        context.destruct_on_exit()
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 @app.activity_trigger(input_name="call")
 def work(call: list[str]) -> str:
     """Gives something that no other call gives."""
     return _noted(call)
+
+
+@app.activity_trigger(input_name="call")
+async def linger(call: list[str]) -> str:
+    """Takes a moment."""
+    token = _noted(call)
+    await asyncio.sleep(0.01)
+    return token
 
 
 @app.activity_trigger(input_name="call")

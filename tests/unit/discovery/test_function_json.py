@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.apps import import_state, write_app
+from support.apps import RecordedLog, import_state, write_app
 
 from func_py.discovery import app_folders, is_app, load_app, load_apps
+from func_py.durable.model import ActivityTask
 from func_py.errors import DiscoveryError
+from func_py.invocation import ActivityCalls, Invoker
 from func_py_bindings.contract import FunctionSpec
 from func_py_bindings.durable_function import describe
 
@@ -301,6 +303,23 @@ def test_first_call_of_a_broken_function_fails_with_what_its_module_raised(tmp_p
         with pytest.raises(ZeroDivisionError) as caught:
             call(bad)
         assert caught.traceback[-1].path == tmp_path / "Bad" / "__init__.py"
+
+
+async def test_broken_activity_fails_its_task_with_what_its_module_raised(tmp_path: Path) -> None:
+    files = {
+        "Good": {"bindings": HTTP},
+        "Good/__init__.py": HELLO,
+        "Bad": {"bindings": ACTIVITY},
+        "Bad/__init__.py": "1/0\n",
+    }
+    invoker = Invoker(RecordedLog())
+    activities = ActivityCalls(load_app(write(tmp_path, files)), invoker)
+    task = ActivityTask(instance_id="i", execution_id="e", task_id=0, name="Bad", input=None)
+    failure = (await activities.run(task)).failure
+    invoker.close()
+    assert failure is not None
+    assert (failure.type, failure.message) == ("ZeroDivisionError", "division by zero")
+    assert str(tmp_path / "Bad" / "__init__.py") in failure.stack
 
 
 def test_app_whose_functions_are_all_broken_does_not_start(tmp_path: Path) -> None:

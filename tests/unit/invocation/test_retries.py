@@ -37,18 +37,20 @@ class Attempts:
 
         if policy:
             tick = app.retry(**policy)(tick)
-        self.function: PreparedFunction[object, str] = self.invoker.prepare(
+        self.function: PreparedFunction[object, object] = self.invoker.prepare(
             functions(app)["tick"], lambda value: value, self._finish
         )
 
     @staticmethod
-    def _finish(value: object, outputs: Mapping[str, object]) -> str:
+    def _finish(value: object, outputs: Mapping[str, object]) -> object:
         return "done"
 
     async def call(self) -> tuple[object, list[float]]:
         """The outcome, and the seconds waited between attempts."""
         waits: list[float] = []
-        task: asyncio.Task[object] = asyncio.create_task(self.retrying.call(self.function, None, reason="r"))
+        task: asyncio.Task[object] = asyncio.create_task(
+            self.retrying.call(self.function, None, reason="r")
+        )
         while True:
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -111,6 +113,17 @@ async def test_every_attempt_is_an_invocation_that_knows_the_one_before() -> Non
     assert (retry.retry_count, retry.max_retry_count) == (1, 3)
     assert (retry.exception.source, retry.exception.message) == ("tick", "LookupError: lost 1")
     assert f'File "{__file__}"' in retry.exception.stack_trace
+
+
+async def test_stop_ends_the_wait_for_the_next_attempt_with_the_last_failure() -> None:
+    attempts = Attempts(9, **FIXED)
+    task = asyncio.create_task(attempts.retrying.call(attempts.function, None, reason="r"))
+    while not attempts.contexts:  # noqa: ASYNC110  # The function tells nobody.
+        await asyncio.sleep(0)
+    attempts.retrying.stop()
+    outcome = await task
+    assert isinstance(outcome, Failure)
+    assert (str(outcome.error), len(attempts.contexts)) == ("lost 1", 1)
 
 
 async def test_waiting_is_logged() -> None:

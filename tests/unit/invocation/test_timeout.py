@@ -112,6 +112,39 @@ async def test_function_in_time_is_not_told_of_its_limit(
     assert log.errors == []
 
 
+async def test_each_of_several_functions_is_cancelled_at_its_own_limit(
+    invoker: Invoker, log: RecordedLog
+) -> None:
+    async def f(req) -> Any:  # type: ignore[no-untyped-def]
+        if req == "quick":
+            return req
+        await asyncio.Event().wait()
+
+    function = prepared(invoker, f)
+    values = ("slow", "quick", "slow")
+    quick = await invoker.call(function, "quick", reason="r")
+    outcomes = await asyncio.gather(*(invoker.call(function, v, reason="r") for v in values))
+    assert (quick, outcomes[1]) == ("quick", "quick")
+    timed_out = [o for o in outcomes if isinstance(o, Failure)]
+    assert [type(failure.error) for failure in timed_out] == [FunctionTimeout, FunctionTimeout]
+    assert sum("Initiating cancellation" in line for line in log.errors) == 2
+
+
+async def test_call_that_others_cancel_too_stays_cancelled(
+    invoker: Invoker, log: RecordedLog
+) -> None:
+    async def f(req) -> Any:  # type: ignore[no-untyped-def]
+        try:
+            await asyncio.Event().wait()
+        finally:
+            task.cancel()
+
+    task = asyncio.create_task(invoker.call(prepared(invoker, f), None, reason="r"))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log.errors[1].endswith("\nCancelled: the host gave it up.")
+
+
 class Call:
     """A call of a thread that lasts until it is let go."""
 
@@ -155,6 +188,6 @@ async def test_stand_in_goes_when_the_call_that_was_given_up_returns() -> None:
     assert threads.count == 2
     first.go.set()
     second.go.set()
-    while threads.count > 1:
+    while threads.count > 1:  # noqa: ASYNC110  # The threads tell nobody.
         await asyncio.sleep(0)
     threads.close()

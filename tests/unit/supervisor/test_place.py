@@ -6,7 +6,7 @@ import pytest
 
 from func_py.config.local_settings import LocalSettings
 from func_py.errors import UserError
-from func_py.supervisor.launch import LaunchOptions, listening_place
+from func_py.supervisor.launch import LaunchOptions, exposure_notice, listening_place
 
 SETTINGS = LocalSettings(port=2, address="127.0.0.2")
 URLS = {"ASPNETCORE_URLS": "http://127.0.0.3:3"}
@@ -48,3 +48,22 @@ def test_urls_of_container_images_are_understood(urls: str, place: tuple[str, in
 def test_urls_without_plain_http_are_refused() -> None:
     with pytest.raises(UserError, match="expected a URL such as"):
         listening_place(LaunchOptions(), LocalSettings(), {"ASPNETCORE_URLS": "https://+:443"})
+
+
+@pytest.mark.parametrize(
+    ("address", "enable_auth", "environment", "is_told"),
+    [
+        ("0.0.0.0", False, "Development", True),
+        ("192.168.1.2", False, "development", True),
+        ("127.0.0.2", False, "Development", False),
+        ("::1", False, "Development", False),
+        ("0.0.0.0", True, "Development", False),
+        ("0.0.0.0", False, "Production", False),
+    ],
+)
+def test_a_host_that_is_open_to_others_says_so(
+    address: str, enable_auth: bool, environment: str, is_told: bool
+) -> None:
+    environ = {"AZURE_FUNCTIONS_ENVIRONMENT": environment}
+
+    assert bool(exposure_notice(address, enable_auth, environ)) is is_told

@@ -130,7 +130,7 @@ async def test_the_host_says_that_it_runs(admin: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
 async def test_probes_need_no_key(admin: Callable[..., Any], method: str) -> None:
     async with admin(enforced=True) as client:
-        for path in ("/admin/host/ping", "/Admin/Host/Ping?checkHealth=1", "/admin/warmup"):
+        for path in ("/admin/host/ping", "/Admin/Host/Ping?checkHealth=1"):
             answer = await client.send(method, path)
 
             assert (answer.status, answer.text) == (200, "")

@@ -86,9 +86,10 @@ async def test_function_on_the_root_replaces_the_home_page() -> None:
         assert (await client.fetch("GET", "/"))[0] == 201
 
 
-async def test_home_page_can_be_switched_off() -> None:
+async def test_home_page_that_is_switched_off_is_empty() -> None:
     async with serving(app_of(echo), home_page=False) as client:
-        assert await client.fetch("GET", "/") == (404, "")
+        assert await client.fetch("GET", "/") == (204, "")
+        assert await client.fetch("GET", "/api/nothing") == (404, "")
 
 
 async def raising(req: func.HttpRequest) -> str:

@@ -254,6 +254,38 @@ async def test_header_of_a_large_token_is_accepted() -> None:
         assert await client.fetch("GET", "/api/f", headers=headers) == (200, "20000")
 
 
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (("GET /api/f?q=" + "x" * 9000 + " HTTP/1.1", "Host: h"), 414),
+        (("GET /api/f HTTP/1.1", "Host: h", "X: " + "y" * 40_000), 431),
+        (("NO REQUEST",), 400),
+        (("GET /api/f HTTP/1.1", "Host: h", "Content-Length: many"), 400),
+    ],
+    ids=["line", "header", "noise", "length"],
+)
+async def test_what_is_no_request_gets_an_empty_answer_and_no_line_in_the_log(
+    lines: tuple[str, ...], status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(app_of(mirror)) as client:
+        head, body = await raw(client, *lines)
+    assert (int(head.split()[1]), body) == (status, b"")
+    assert b"Server: func-py" in head
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []
+
+
+async def test_mistake_of_the_host_is_an_empty_500_with_its_traceback_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(request: object, function: object, level: str) -> bool:
+        raise AssertionError("a bug")
+
+    async with serving(app_of(mirror), authorizer=broken) as client:
+        assert await client.fetch("GET", "/api/f") == (500, "")
+    assert "A request failed in the host: /api/f" in caplog.text
+    assert "AssertionError: a bug" in caplog.text
+
+
 # ---- responses -----------------------------------------------------------------------------
 
 

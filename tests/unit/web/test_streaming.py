@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import aiohttp
@@ -21,6 +23,7 @@ from azurefunctions.extensions.http.fastapi import (
 from support.apps import functions
 from support.serving import app_of, serving
 
+from func_py.discovery.apps import functions_of
 from func_py_bindings.http_streaming import takes_stream
 
 
@@ -172,7 +175,7 @@ async def test_body_above_the_limit_is_refused() -> None:
 
 async def test_client_that_waits_for_100_continue_gets_it() -> None:
     async def f(req: Request) -> str:
-        return (await req.body()).decode()
+        return str((await req.body()).decode())
 
     async with serving(app_of(f)) as client:
         answer = await client.fetch("POST", "/api/f", data=b"big", expect100=True)
@@ -237,3 +240,12 @@ def test_annotation_decides_whether_a_function_takes_a_stream() -> None:
 
     found = [takes_stream(functions(app_of(code))["f"]) for code in (stream, plain, bare)]
     assert found == [True, False, False]
+
+
+def test_value_of_the_extension_is_no_response_of_an_ordinary_function() -> None:
+    async def f(req: func.HttpRequest) -> dict: ...  # type: ignore[type-arg, empty-body]
+
+    module = ModuleType("function_app")
+    module.app = app_of(f)  # type: ignore[attr-defined]
+    _, (problem,) = functions_of(module, Path(__file__))
+    assert "the return annotation builtins.dict does not match" in problem

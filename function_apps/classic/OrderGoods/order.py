@@ -1,0 +1,2 @@
+def order_goods(order: dict) -> str:
+    return f"{order['count']} x {order['item']}"

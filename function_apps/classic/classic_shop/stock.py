@@ -1,0 +1,1 @@
+STOCK = {"apple": 7, "pear": 2}

@@ -1,0 +1,1 @@
+"""Timers: schedules of timer triggers, and the loop that fires their functions."""
