@@ -39,7 +39,6 @@ def test_a_fresh_environment_serves_a_copied_sample(wheel: Path, tmp_path: Path)
     install = [str(bin_folder / "python"), "-m", "pip", "install", "--quiet"]
     subprocess.run([*install, "--disable-pip-version-check", str(wheel)], check=True)
     root = shutil.copytree(REPOSITORY / "function_apps" / "hello_http", tmp_path / "hello")
-    shutil.copy(REPOSITORY / "host.json", root)
 
     command = [str(bin_folder / "func-py")]
     with running_host(root, tmp_path / "log", command=command) as host:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.process import HostProcess, running_host, wait_for
+from support.process import HostProcess, Response, running_host, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -22,6 +22,12 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
     environ = {"FUNC_PY_STATE_DIR": str(folder)}
     with running_host(REPOSITORY, folder / "log", environ=environ) as host:
         yield host
+
+
+def wait_until_said(host: HostProcess, start: Response, is_it: Callable[[Any], bool]) -> None:
+    """Wait for a custom status of the orchestration."""
+    url = start.json()["statusQueryGetUri"]
+    wait_for(lambda: is_it(host.get(url).json()["customStatus"]), "a custom status")
 
 
 def test_the_start_shows_where_the_task_hub_is(host: HostProcess) -> None:
@@ -93,9 +99,124 @@ def test_approval_in_time(host: HostProcess, approved: bool, output: str) -> Non
 
 
 def test_approval_that_nobody_gives(host: HostProcess) -> None:
-    start = host.post("/api/expenses", {"amount": 120, "patience_s": 0.2})
+    expense = {"amount": 120, "remind_after_s": 0.1, "patience_s": 0.3}
+    final = host.wait_for_end_of(host.post("/api/expenses", expense))
 
-    assert host.wait_for_end_of(start)["output"] == "escalated"
+    assert (final["output"], final["customStatus"]) == ("escalated", "reminded")
+
+
+def test_approval_after_the_reminder(host: HostProcess) -> None:
+    start = host.post("/api/expenses", {"amount": 120, "remind_after_s": 0.1})
+    wait_until_said(host, start, lambda said: said == "reminded")
+
+    host.post(f"/api/expenses/{start.json()['id']}/decision", {"approved": True})
+
+    assert host.wait_for_end_of(start)["output"] == "approved"
+
+
+def test_monitor_that_sees_the_end(host: HostProcess) -> None:
+    start = host.post("/api/jobs/backup/watch")
+    wait_until_said(host, start, bool)
+
+    host.post("/api/jobs/backup/finish")
+
+    assert host.wait_for_end_of(start)["output"]["finished"] is True
+
+
+def test_monitor_that_gives_up(host: HostProcess) -> None:
+    start = host.post("/api/jobs/restore/watch?patience_s=0.2")
+
+    assert host.wait_for_end_of(start)["output"] == {"finished": False, "looks": 2}
+
+
+def test_sub_orchestrations(host: HostProcess) -> None:
+    start = host.post("/api/devices", ["door", "lamp"])
+    final = host.wait_for_end_of(start)
+    part = f"/runtime/webhooks/durabletask/instances/{start.json()['id']}-lamp"
+
+    assert final["output"] == {"door": "door.devices.example", "lamp": "lamp.devices.example"}
+    assert host.get(part).json()["name"] == "set_up_device"
+
+
+def test_eternal(host: HostProcess) -> None:
+    start = host.post("/api/sweeper?pause_s=0.1")
+    wait_until_said(host, start, lambda said: said and said["round"] > 2)
+
+    again = host.post("/api/sweeper")
+    host.request("DELETE", "/api/sweeper")
+
+    assert again.json()["id"] == start.json()["id"]
+    assert host.wait_for_end_of(start)["output"].startswith("stopped in round ")
+
+
+@pytest.mark.parametrize(
+    ("failures", "output"),
+    [
+        ({"hotel": 1}, {"booked": True, "parts": ["flight", "hotel", "car"]}),
+        ({"car": 3}, {"booked": False, "undone": ["hotel", "flight"]}),
+    ],
+)
+def test_saga(host: HostProcess, failures: object, output: dict[str, object]) -> None:
+    final = host.wait_for_end_of(host.post("/api/trips", failures))["output"]
+
+    reason = final.pop("reason", "No answer when booking the car")
+    assert final == output
+    assert "No answer when booking the car" in reason
+
+
+def test_payment_in_two_parts(host: HostProcess) -> None:
+    start = host.post("/api/purchases", {"item": "lamp", "price": 20})
+    for amount in (15, 10):
+        host.post(f"/api/purchases/{start.json()['id']}/payment", {"amount": amount})
+
+    assert host.wait_for_end_of(start)["output"] == {"state": "shipped", "change": 5}
+
+
+def test_payment_that_comes_too_late(host: HostProcess) -> None:
+    start = host.post("/api/purchases", {"item": "lamp", "price": 20, "window_s": 0.5})
+    host.post(f"/api/purchases/{start.json()['id']}/payment", {"amount": 15})
+
+    assert host.wait_for_end_of(start)["output"] == {"state": "cancelled", "refund": 15}
+
+
+def test_counter(host: HostProcess) -> None:
+    host.post("/api/counters/visitors")
+    host.post("/api/counters/visitors?by=5")
+
+    expected = {"key": "visitors", "value": 6}
+    url = "/api/counters/visitors"
+    wait_for(lambda: (r := host.get(url)).status == 200 and r.json() == expected, "the value 6")
+    host.request("DELETE", url)
+    wait_for(lambda: host.get(url).status == 404, "the counter to be gone")
+
+
+def test_page_views(host: HostProcess) -> None:
+    for _ in range(10):
+        assert host.post("/api/views/home").status == 202
+
+    wait_for(lambda: host.get("/api/views/home").json() == {"views": 10}, "ten views")
+
+
+def test_webhook(host: HostProcess) -> None:
+    order = {"topic": "whales", "callback": f"{host.url}/api/inbox"}
+    start = host.post("/api/reports", order)
+    final = host.wait_for_end_of(start)
+
+    assert final["output"] == {"pages": 6, "told": True}
+    assert host.get("/api/inbox").json() == [
+        {"report": start.json()["id"], "topic": "whales", "pages": 6}
+    ]
+
+
+def test_versions(host: HostProcess) -> None:
+    starts = [host.post(f"/api/parcels{query}") for query in ("?version=1.0", "")]
+    for start in starts:
+        host.post(f"/api/parcels/{start.json()['id']}/arrival")
+
+    assert [host.wait_for_end_of(start)["output"] for start in starts] == [
+        {"version": "1.0", "steps": ["picked up", "handed over"]},
+        {"version": "2.0", "steps": ["picked up", "weighed", "handed over"]},
+    ]
 
 
 def test_orchestrations_go_on_after_their_process_was_killed(tmp_path: Path) -> None:

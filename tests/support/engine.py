@@ -64,7 +64,7 @@ class Activities:
             value = self.functions[task.name](msgspec.json.decode(task.input or "null"))
             if inspect.isawaitable(value):
                 value = await value
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what user code raises is data
             details = FailureDetails(
                 type=type(error).__name__, message=str(error), stack=traceback.format_exc()
             )

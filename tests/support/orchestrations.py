@@ -303,7 +303,44 @@ def raising(context: Context) -> Generator[Any, Any, Any]:
     raise KeyError("missing")
 
 
+def ledger(context: Context) -> Generator[Any, Any, Any]:
+    """Two entities asked at once, one of which may refuse; then a signal and one more question."""
+    debit, credit = df.EntityId("Account", "a1"), df.EntityId("Account", "a2")
+    context.signal_entity(debit, "open", context.instance_id)
+    both = [context.call_entity(each, "move", 5) for each in (debit, credit)]
+    first = yield context.task_any(both)
+    try:
+        moved = yield context.task_all(both)
+    except Exception as error:  # noqa: BLE001 - what users do
+        context.signal_entity(debit, "undo")
+        moved = str(error)
+    total = yield context.call_entity(debit, "total")
+    return {"first": both.index(first), "moved": moved, "total": total}
+
+
+def fetching(context: Context) -> Generator[Any, Any, Any]:
+    """A durable HTTP call that gets no answer, then one that gets one."""
+    url = "http://shop.example/orders"
+    try:
+        answer = yield context.call_http("POST", url, {"n": 1}, {"X-Try": "1"})
+    except Exception as error:  # noqa: BLE001 - what users do
+        context.set_custom_status(str(error))
+        answer = yield context.call_http("POST", url, "raw", is_raw_str=True)
+    return answer["statusCode"]
+
+
 FIXED: dict[str, Orchestrator] = {
-    each.__name__: each for each in (chain, fan_out, approval, retried, bank, counter, raising)
+    each.__name__: each
+    for each in (
+        chain,
+        fan_out,
+        approval,
+        retried,
+        bank,
+        counter,
+        raising,
+        ledger,
+        fetching,
+    )
 }
 """The orchestrators whose histories are kept in `tests/replay/histories`."""

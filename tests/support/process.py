@@ -39,7 +39,7 @@ def wait_for(check: Callable[[], T | None], what: str, limit_s: float = WAIT_LIM
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {limit_s:g} s in vain: {what}")
         time.sleep(pause)
-        pause = min(1.5 * pause, _LONGEST_PAUSE_S)
+        pause = min(1.2 * pause, _LONGEST_PAUSE_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ the official host, which can tell the functions of the latter apart.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -79,13 +80,24 @@ def load_apps(
     problems = list(_shared_modules(folders, script_file))
     apps = []
     for folder in folders:
-        if (folder / "host.json").is_file():
+        if _says_something(folder / "host.json"):
             logger.warning(
                 "%s is not used: the host.json of %s counts.", folder / "host.json", root
             )
         apps.append(_load(folder, script_file, folder.name, environ))
     os.chdir(root)
     return _merged(apps, problems)
+
+
+def _says_something(host_json: Path) -> bool:
+    """Whether ignoring this file could surprise: it holds more than its version."""
+    try:
+        settings = json.loads(host_json.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return not isinstance(settings, dict) or settings.keys() != {"version"}
 
 
 def is_app(root: Path, script_file: str = SCRIPT_FILE) -> bool:

@@ -363,9 +363,12 @@ def test_host_json_of_an_app_is_reported_as_unused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     two_apps(tmp_path)
-    (tmp_path / "function_apps" / "first" / "host.json").write_text("{}")
+    folder = tmp_path / "function_apps"
+    (folder / "first" / "host.json").write_text('{"version": "2.0", "functions": ["a"]}')
+    (folder / "second-app" / "host.json").write_text('{"version": "2.0"}')
     load_apps(tmp_path)
     assert "first/host.json is not used" in caplog.text
+    assert "second-app/host.json" not in caplog.text  # it says nothing that could be missed
 
 
 def test_root_without_apps_is_told(tmp_path: Path) -> None:

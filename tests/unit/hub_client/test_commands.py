@@ -113,7 +113,7 @@ async def test_an_input_arrives_as_it_was_written(host: Host, commands: Opened, 
 
     state = await host.wait_for("a")
 
-    assert json.loads(state.output or "") == json.loads(text)
+    assert json.loads(state.output or "null") == json.loads(text)
 
 
 async def test_start_says_the_id(host: Host, commands: Opened, voice: Voice) -> None:
@@ -131,7 +131,7 @@ async def test_a_misspelt_orchestrator_is_found_out_while_a_host_runs(
     host: Host, commands: Opened
 ) -> None:
     async with commands() as hub:
-        with pytest.raises(UserError, match="Did you mean 'echo'?") as caught:
+        with pytest.raises(UserError, match=r"Did you mean 'echo'?") as caught:
             await hub.start("echoo", "a", None)
         assert str(caught.value).startswith(
             "Could not start new instance 'a'. The function 'echoo'"
@@ -141,7 +141,7 @@ async def test_a_misspelt_orchestrator_is_found_out_while_a_host_runs(
 async def test_a_taken_id_is_told(host: Host, commands: Opened) -> None:
     async with commands() as hub:
         await hub.start("waits", "a", None)
-        with pytest.raises(UserError, match="Could not start new instance 'a'. An Orch"):
+        with pytest.raises(UserError, match=r"Could not start new instance 'a'. An Orch"):
             await hub.start("waits", "a", None)
 
 
@@ -180,7 +180,7 @@ async def test_only_what_stores_something_makes_a_hub(
         async with commands(create=True) as hub:
             assert (await hub.instances(Selection(), 10, "")).items == []
     else:
-        with pytest.raises(TaskHubNotFound, match="There is no task hub at .*TestHub.db yet"):
+        with pytest.raises(TaskHubNotFound, match=r"There is no task hub at .*TestHub.db yet"):
             async with commands():
                 pass
         assert not config.state_dir.exists()
@@ -231,7 +231,7 @@ async def test_instances_are_listed_in_pages_and_by_status(host: Host, commands:
         none = await hub.instances(
             Selection(created_before=datetime(2001, 1, 1, tzinfo=UTC)), 10, ""
         )
-        with pytest.raises(UserError, match="'done' is not a runtime status. Known are: Running,"):
+        with pytest.raises(UserError, match=r"'done' is not a runtime status. Known are: Pending,"):
             await hub.instances(Selection(statuses=("done",)), 10, "")
 
     assert [item["instanceId"] for item in first.items] == ["a", "b"]
@@ -246,11 +246,12 @@ async def test_terminate_waits_for_the_end(host: Host, commands: Opened, voice: 
     async with commands() as hub:
         await hub.terminate("a", "enough")
 
-    assert voice.told == [
+    sent, done = voice.told
+    assert sent == (
         "Sent a termination message to instance 'a'. Waiting up to 30 seconds for the "
-        "orchestration to actually terminate...",
-        "Successfully terminated 'a'",
-    ]
+        "orchestration to actually terminate..."
+    )
+    assert done == "Successfully terminated 'a'"
     assert (await host.wait_for("a")).output == "enough"
 
 
@@ -280,7 +281,7 @@ async def test_rewind_tells_the_status_before_and_after(
     async with commands() as hub:
         await hub.rewind("a", "try again")
         state = await host.wait_for("a", RuntimeStatus.COMPLETED)
-        with pytest.raises(UserError, match="not rewound. Must have a status of 'Failed'"):
+        with pytest.raises(UserError, match=r"not rewound. Must have a status of 'Failed'"):
             await hub.rewind("a", "")
 
     assert state.output == '"done"'
@@ -313,9 +314,11 @@ async def test_entities_are_signaled_shown_and_listed(
         await until(lambda: host.client.read_entity("Counter", "k"), "the entity")
         state = await hub.entity("counter", "k")
         page = await hub.entities("", 10, "", show_state=True)
-        with pytest.raises(UserError, match="Could not find an entity 'Counter' with key 'other'."):
+        with pytest.raises(
+            UserError, match=r"Could not find an entity 'Counter' with key 'other'."
+        ):
             await hub.entity("Counter", "other")
-        with pytest.raises(UserError, match="Could not signal entity 'Countr'.*'counter'"):
+        with pytest.raises(UserError, match=r"Could not signal entity 'Countr'.*'counter'"):
             await hub.signal_entity("Countr", "k", "add", "3")
 
     assert state == 3
@@ -336,7 +339,7 @@ async def test_finished_instances_are_purged_and_others_stay(
     until_now = datetime(2100, 1, 1, tzinfo=UTC)
     async with commands() as hub:
         await hub.purge("a")
-        with pytest.raises(UserError, match="is in the Running state.*No instance was purged"):
+        with pytest.raises(UserError, match=r"is in the Running state.*No instance was purged"):
             await hub.purge("d", recursive=True)
         await hub.purge_all(
             Selection(created_after=since, created_before=until_now, statuses=("Completed",))
@@ -345,13 +348,12 @@ async def test_finished_instances_are_purged_and_others_stay(
         left = await hub.instances(Selection(), 10, "")
 
     assert [item["instanceId"] for item in left.items] == ["d"]
-    assert voice.told[:3] == [
-        "Instances deleted: 1",
+    assert voice.told[1] == (
         "Purged orchestration history for all instances created between '2020-01-01T00:00:00Z' and "
-        "'2100-01-01T00:00:00Z' and whose runtime status matched one of the following: [Completed]",
-        "Instances deleted: 2",
-    ]
-    assert voice.told[4] == "Instances deleted: 0"
+        "'2100-01-01T00:00:00Z' and whose runtime status matched one of the following: [Completed]"
+    )
+    deleted = [text for text in voice.told if text.startswith("Instances deleted")]
+    assert deleted == [f"Instances deleted: {count}" for count in (1, 2, 0)]
 
 
 COMMANDS: list[tuple[Callable[[HubCommands], Any], str]] = [

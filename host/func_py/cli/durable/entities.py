@@ -18,7 +18,10 @@ _entity_key = click.option("--entity-key", "key", required=True, help="Its key."
 @options.continuation
 @options.on_hub
 def get_entities(place: HubPlace, name: str, show_state: bool, top: int, continuation: str) -> None:
-    """List entities, as JSON."""
+    """List entities, as JSON.
+
+    Each has entityId (name and key), lastOperationTime and state, which is null unless asked for.
+    """
     page = options.carry_out(
         place, lambda hub: hub.entities(name, top, continuation, show_state=show_state)
     )

@@ -56,5 +56,9 @@ def delete_task_hub(place: HubPlace, yes: bool) -> None:
 
 
 def _ask(question: str, yes: bool) -> None:
-    if not yes and sys.stdin.isatty():
-        click.confirm(question, abort=True)
+    if not yes and _is_terminal():
+        click.confirm(question, abort=True, err=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -23,7 +23,11 @@ def get_instances(
     top: int,
     continuation: str,
 ) -> None:
-    """List orchestrations by creation time, as JSON."""
+    """List orchestrations by creation time, as JSON.
+
+    Each has name, instanceId, runtimeStatus, input, customStatus, output, createdTime and
+    lastUpdatedTime. Where there are more, a token for the next page is told on stderr.
+    """
     selection = Selection(
         created_after=created_after, created_before=created_before, statuses=statuses
     )
@@ -39,7 +43,11 @@ def get_instances(
 def get_runtime_status(
     place: HubPlace, instance_id: str, show_input: bool, show_output: bool
 ) -> None:
-    """Show the status of an instance, as JSON."""
+    """Show the status of an instance, as JSON.
+
+    It has name, instanceId, runtimeStatus, customStatus, createdTime and lastUpdatedTime; on demand
+    also input and output.
+    """
     status = options.carry_out(
         place,
         lambda hub: hub.status(instance_id, show_input=show_input, show_output=show_output),
@@ -51,5 +59,9 @@ def get_runtime_status(
 @options.instance_id
 @options.on_hub
 def get_history(place: HubPlace, instance_id: str) -> None:
-    """Show what has happened in an instance, as JSON."""
+    """Show what has happened in an instance, as JSON.
+
+    Each entry has EventType, Timestamp, and what belongs to that kind of event. A call is shown
+    with its result, once it has one.
+    """
     options.show(options.carry_out(place, lambda hub: hub.history(instance_id)))
