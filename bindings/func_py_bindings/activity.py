@@ -8,6 +8,8 @@ import msgspec
 from azure.functions._durable_functions import df_loads
 
 from func_py_bindings.contract import BindingType
+from func_py_bindings.explained import explain_write
+from func_py_bindings.json_faults import read_fault, write_fault
 from func_py_bindings.json_text import encode
 
 _MAX_SHOWN = 200
@@ -37,9 +39,9 @@ def decode_input(text: str | None, function: str) -> object:
     except json.JSONDecodeError:
         return text
     except Exception as exc:
+        fault = read_fault(text) or f"{type(exc).__name__}: {exc}"
         raise ValueError(
-            f"the input of activity '{function}' cannot be decoded "
-            f"({type(exc).__name__}: {exc}): {_shown(text)}"
+            f"the input of activity '{function}' cannot be decoded: {fault}, in {_shown(text)}"
         ) from exc
     return value
 
@@ -48,15 +50,28 @@ def encode_result(value: object, function: str) -> str:
     """The JSON text of an activity's result.
 
     Raises:
-        ValueError: The value is not JSON serializable and has no `to_json`.
+        ValueError: Something in the value is not JSON serializable and has no `to_json`. It is the
+            class that the SDK's converter raises.
+        Exception: What a `to_json` raised, explained, when it is none of the encoder's own kind.
     """
     try:
         return encode(value)
     except (TypeError, ValueError, RecursionError) as exc:
+        fault = write_fault(value) or str(exc)
         raise ValueError(
-            f"the result of activity '{function}' is not JSON serializable ({exc}): "
-            f"{_shown(repr(value))}"
+            f"the result of activity '{function}' is not JSON serializable: {fault}, in "
+            f"{_shown(_repr(value))}"
         ) from exc
+    except Exception as exc:
+        explain_write(exc, value, f"the result of activity '{function}'")
+        raise
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - user code, or nested too deep
+        return f"a {type(value).__name__}"
 
 
 def _shown(text: str) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from azure.durable_functions import DurableOrchestrationClient
 
 from func_py_bindings.contract import BindingSpec, BindingType, FunctionSpec, Invocation
+from func_py_bindings.explained import explaining
 
 INSTANCE_PLACEHOLDER = "INSTANCEID"
 """Stands for the instance id in the URLs of a client payload; the SDK replaces it."""
@@ -51,6 +52,26 @@ class DurableTransport(Protocol):
 
 class InProcessDurableClient(DurableOrchestrationClient):  # type: ignore[misc]  # SDK is untyped
     """A `DurableOrchestrationClient` whose requests go to a `DurableTransport`."""
+
+    start_new = explaining(
+        DurableOrchestrationClient.start_new,
+        "client_input",
+        lambda given: f"the input of orchestrator '{given['orchestration_function_name']}'",
+    )
+    raise_event = explaining(
+        DurableOrchestrationClient.raise_event,
+        "event_data",
+        lambda given: f"the data of event '{given['event_name']}'",
+        plain=True,
+    )
+    signal_entity = explaining(
+        DurableOrchestrationClient.signal_entity,
+        "operation_input",
+        lambda given: (
+            f"the input of operation '{given['operation_name']}' of '{given['entityId']}'"
+        ),
+        plain=True,
+    )
 
     def __init__(
         self, payload: str, transport: DurableTransport, invocation_id: str | None = None

@@ -18,6 +18,7 @@ from azure.durable_functions import DurableEntityContext
 
 from func_py_bindings.contract import BindingSpec, BindingType, user_code
 from func_py_bindings.durable_function import check_context
+from func_py_bindings.explained import explain_read, explain_write
 from func_py_bindings.json_text import JsonValue, decode, encode
 
 
@@ -70,14 +71,52 @@ class _Context(DurableEntityContext):  # type: ignore[misc]  # SDK is untyped
 
     def get_input(self, expected_type: type | None = None) -> JsonValue:
         """See the SDK, which decodes its text twice and raises where there is no input."""
-        return None if self._input == "null" else decode(self._input, expected_type)
+        if self._input == "null":
+            return None
+        try:
+            return decode(self._input, expected_type)
+        except Exception as error:
+            what = f"the input of operation '{self._operation}' of {self._shown_name}"
+            explain_read(error, self._input, what, expected_type)
+            raise
+
+    def get_state(
+        self, initializer: Callable[[], Any] | None = None, expected_type: type | None = None
+    ) -> JsonValue:
+        """See the SDK."""
+        stored = self._state if self._state_is_raw else None
+        try:
+            return super().get_state(initializer, expected_type)
+        except Exception as error:
+            explain_read(error, stored, f"the state of {self._shown_name}", expected_type)
+            raise
 
     @property
     def stored(self) -> str | None:
         """The state as text; raises when it cannot be encoded."""
         if not self._exists:
             return None
-        return str(self._state) if self._state_is_raw else encode(self._state)
+        if self._state_is_raw:
+            return str(self._state)
+        try:
+            return encode(self._state)
+        except Exception as error:
+            explain_write(error, self._state, f"the state of {self._shown_name}")
+            raise
+
+    @property
+    def result(self) -> str:
+        """The result of the operation as text; raises when it cannot be encoded."""
+        try:
+            return encode(self._result)
+        except Exception as error:
+            what = f"the result of operation '{self._operation}' of {self._shown_name}"
+            explain_write(error, self._result, what)
+            raise
+
+    @property
+    def _shown_name(self) -> str:
+        return f"entity '@{self._entity_name}@{self._entity_key}'"
 
 
 def run_operations(function: Callable[..., Any], call: EntityCall) -> EntityOutcome:
@@ -111,7 +150,7 @@ def _run(code: Callable[..., Any], context: _Context, operation: Operation) -> s
     context.begin(operation)
     try:
         code(context)
-        return encode(context._result)
+        return context.result
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  # The edge to user code, also SystemExit.

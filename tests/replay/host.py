@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
+from func_py.durable.engine.loader import closed_turns
 from func_py.durable.model import (
     REQUEST_EVENT,
     EntityRequest,
@@ -180,6 +181,16 @@ class Host:
                 self.open.pop(decision.task_id, None)
             elif isinstance(decision, Request) and not isinstance(decision, SignalEntity):
                 self.open[decision.task_id] = decision
+
+    def run_opened(self) -> list[Decision]:
+        """Take over a history whose last turn was opened and not run, and run that turn."""
+        closed = closed_turns(self.history)
+        opened, self.history = self.history[closed:], self.history[:closed]
+        self.session = self.recovered()
+        self.session.feed(opened, played=False)
+        decisions = self.session.take_decisions()
+        self.commit(opened, decisions)
+        return decisions
 
     def answer(self, task_id: int, value: Any = None, error: str | None = None) -> HistoryEvent:
         """The completion of an open request; a timer fires, whatever is given."""

@@ -25,7 +25,7 @@ from func_py.durable.model import (
     TaskCompleted,
     TaskScheduled,
 )
-from func_py.durable.replay import Session, verify
+from func_py.durable.replay import RaisedInReplay, Session, verify
 from func_py.durable.replay.decisions import Complete, Decision, Fail, ScheduleActivity
 from func_py.durable.replay.muting import is_muted, muted
 from func_py.errors import InternalError, NonDeterminismError
@@ -342,11 +342,11 @@ def test_verify_finds_further_work() -> None:
     host = finished(code)
     error = verify(code, INSTANCE, host.history)
 
-    assert error is not None
+    assert isinstance(error, NonDeterminismError)
     assert (error.index, error.expected, error.got) == (3, "no more", "activity 'B' (#1)")
 
 
-def test_verify_finds_another_end_also_an_exception() -> None:
+def test_verify_tells_an_exception_as_itself() -> None:
     runs: list[int] = []
 
     def code(context: Any) -> Steps:
@@ -358,8 +358,10 @@ def test_verify_finds_another_end_also_an_exception() -> None:
     host = finished(code)
     error = verify(code, INSTANCE, host.history)
 
-    assert error is not None
-    assert error.got == "the end as Failed (ValueError: only when replayed)"
+    assert isinstance(error, RaisedInReplay)
+    assert (error.index, error.failure.type) == (7, "ValueError")
+    assert "only when replayed" in str(error)
+    assert f'File "{__file__}"' in str(error)
 
 
 def test_verify_accepts_an_instance_that_was_terminated() -> None:

@@ -12,6 +12,7 @@ from func_py.logs import user_traceback
 from func_py_bindings.activity import decode_input, encode_result
 from func_py_bindings.contract import FunctionSpec
 from func_py_bindings.durable_function import by_name, durable_functions
+from func_py_bindings.explained import explained_text
 
 _MAX_CAUSES = 8
 
@@ -92,7 +93,7 @@ def _details(error: BaseException, depth: int) -> FailureDetails:
     cause = error.__cause__
     return FailureDetails(
         type=type(error).__name__,
-        message=str(error),
+        message=explained_text(error),
         stack=user_traceback(error),
         inner=_details(cause, depth - 1) if cause is not None and depth > 0 else None,
     )

@@ -154,10 +154,17 @@ class Orchestrations:
         self._parts.poison.begin_turn(slot.instance_id, state.execution_id)
         try:
             time = turn_time(slot, items, self._parts.clock.now())
-            options = self._parts.options
-            return execution_turn(
-                self._owner.lease, slot, state, items, time, options.default_version
-            )
+            version = self._parts.options.default_version
+            turn = execution_turn(self._owner.lease, slot, state, items, time, version)
+            if turn is not None and turn.state.failure is not None:
+                failure = turn.state.failure
+                log.error(
+                    "Orchestrator '%s' (instance '%s') failed: %s",
+                    state.name,
+                    slot.instance_id,
+                    failure.stack or failure.message,
+                )
+            return turn
         finally:
             self._parts.poison.end_turn()
             took = loop.time() - began

@@ -107,9 +107,9 @@ def execution_turn(
 
     turn = _opened(lease, slot, state, items)
     status = RuntimeStatus.SUSPENDED if session.is_suspended else RuntimeStatus.RUNNING
-    turn.state = replace(
-        state, status=status, custom_status=session.custom_status, last_updated_at=time
-    )
+    # A status stays until the code sets another, also over continue-as-new and a rewind.
+    custom_status = session.custom_status or state.custom_status
+    turn.state = replace(state, status=status, custom_status=custom_status, last_updated_at=time)
     effects = Effects(turn, events, time, default_version)
     effects.apply(decisions)
     if effects.continued is not None:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_OID, uuid5
 
-from azure.durable_functions.models import DurableOrchestrationContext
 from azure.durable_functions.models.actions.Action import Action
 from azure.durable_functions.models.actions.CallActivityAction import CallActivityAction
 from azure.durable_functions.models.actions.CallActivityWithRetryAction import (
@@ -45,8 +44,10 @@ from func_py.durable.replay.decisions import (
     SignalEntity,
     StartChild,
 )
+from func_py.durable.replay.explaining import ExplainingContext
 from func_py.durable.replay.inputs import decode_start_input
 from func_py.durable.replay.sdk_event import SdkEvent, sdk_event
+from func_py_bindings.explained import explain_write
 from func_py_bindings.json_text import plain_json
 
 
@@ -59,7 +60,7 @@ class LongTimers(NamedTuple):
     """Length of each part."""
 
 
-class RecordingContext(DurableOrchestrationContext):  # type: ignore[misc]  # the SDK is untyped
+class RecordingContext(ExplainingContext):
     """The SDK's context, noting as a decision what the code asks for, when it asks.
 
     Each override calls the SDK's method, which gives the task ids, and notes what it did.
@@ -90,6 +91,7 @@ class RecordingContext(DurableOrchestrationContext):  # type: ignore[misc]  # th
             upperSchemaVersionNew=2,
             defaultHttpAsyncRequestSleepTimeMillseconds=30000,
         )
+        self.orchestrator_name = start.name
         self._version = start.version
         self._input_expected_type = input_type
         if long_timers is not None:
@@ -227,8 +229,7 @@ class RecordingContext(DurableOrchestrationContext):  # type: ignore[misc]  # th
                     request_id=self._request_id(task_id),
                 )
             case CallHttpAction():
-                request = json.dumps(action.http_request.to_json())
-                decision = CallHttp(task_id=task_id, request=request)
+                decision = CallHttp(task_id=task_id, request=_request_text(action.http_request))
             case _:
                 raise TypeError(f"unknown action {type(action).__name__} of the Durable SDK")
         if not isinstance(decision, CallEntity | SignalEntity):
@@ -271,6 +272,15 @@ def pending_tasks(task: TaskBase) -> Sequence[TaskBase]:
         else:
             todo.extend(each.pending_tasks)
     return sorted(found.values(), key=lambda t: (isinstance(t.id, str), t.id))
+
+
+def _request_text(request: Any) -> str:
+    members = request.to_json()
+    try:
+        return json.dumps(members)
+    except Exception as error:
+        explain_write(error, members, f"the request to {request.uri}", plain=True)
+        raise
 
 
 def printed_time(when: date) -> datetime:

@@ -20,6 +20,7 @@ from func_py.durable.replay.decisions import Complete, ContinueAsNew, Fail, Outc
 from func_py.durable.replay.executor import new_executor
 from func_py.durable.replay.failures import failure_of
 from func_py.durable.replay.sdk_event import SdkEvent
+from func_py_bindings.explained import explain_write
 
 _MAX_CLOSE_ATTEMPTS = 100
 
@@ -126,6 +127,7 @@ class Execution:
             self.custom_status = df_dumps(status)
         except Exception as error:  # noqa: BLE001 - the user's to_json
             if not isinstance(self.outcome, Fail):
+                explain_write(error, status, f"the custom status of {self._shown_name}")
                 self._fail(error)
 
     def close(self) -> None:
@@ -173,10 +175,16 @@ class Execution:
         try:
             self.outcome = Complete(output=None if output is None else json.dumps(output))
         except Exception as error:  # noqa: BLE001 - a subclass of dict, say, is user code
+            # Other than for an activity's result, the SDK calls no `to_json`.
+            explain_write(error, output, f"the output of {self._shown_name}", plain=True)
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         self.outcome = Fail(failure=failure_of(error))
+
+    @property
+    def _shown_name(self) -> str:
+        return f"orchestrator '{self.context.orchestrator_name}'"
 
     def _explained(self, error: BaseException) -> BaseException:
         """Say what is wrong with a yield that the SDK stumbles over."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import traceback
 
 import azure.durable_functions
+import azure.functions._durable_functions
 
+import func_py_bindings
 from func_py.durable.model import FailureDetails
+from func_py_bindings.explained import explained_text
 
 _HIDDEN = (
     os.path.dirname(__file__) + os.sep,
+    os.path.dirname(func_py_bindings.__file__) + os.sep,
     os.path.dirname(azure.durable_functions.__file__) + os.sep,
+    # Between the code that hands a value over and its `to_json`.
+    azure.functions._durable_functions.__file__,
+    os.path.dirname(json.__file__) + os.sep,
 )
 _MAX_CAUSES = 8
 
@@ -19,7 +27,8 @@ _MAX_CAUSES = 8
 def failure_of(error: BaseException) -> FailureDetails:
     """Type name, text and traceback of an exception, and of what it was raised from.
 
-    The message is what the SDK reports: `str(error)`, or the text of its class when that is empty.
+    The message is what the SDK reports: `str(error)`, or the text of its class when that is empty;
+    behind it what is known of a value that could not be encoded or decoded.
     """
     details: FailureDetails | None = None
     chain = [error]
@@ -37,9 +46,9 @@ def failure_of(error: BaseException) -> FailureDetails:
 
 
 def error_text(error: BaseException) -> str:
-    """What the SDK calls `error`; safe against a `__str__` that raises."""
+    """What the SDK calls `error`, explained; safe against a `__str__` that raises."""
     try:
-        return str(error) or str(type(error))
+        return explained_text(error) or str(type(error))
     except Exception as broken:  # noqa: BLE001 - any code of the user's exception class
         return f"{type(error).__name__} (its text cannot be shown: {type(broken).__name__})"
 

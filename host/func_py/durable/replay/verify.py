@@ -5,16 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from func_py.durable.model import HistoryEvent, OrchestratorCompleted
+from func_py.durable.model import FailureDetails, HistoryEvent, OrchestratorCompleted
+from func_py.durable.replay.decisions import Fail
 from func_py.durable.replay.matching import describe
 from func_py.durable.replay.muting import muted
 from func_py.durable.replay.session import Session
-from func_py.errors import NonDeterminismError
+from func_py.errors import DurableError, NonDeterminismError
+
+
+class RaisedInReplay(DurableError):
+    """The code raised in a replay where it had not raised when it ran.
+
+    `index` is the event of history at whose turn it did; `failure` is what it raised. The exception
+    says more than its consequence, that the code went another way: a `from_json` may have failed.
+    """
+
+    def __init__(self, index: int, failure: FailureDetails) -> None:
+        self.index = index
+        self.failure = failure
+        super().__init__(
+            f"In the turn that history event {index} ends it raised {failure.type}: "
+            f"{failure.message}\n{failure.stack}"
+        )
 
 
 def verify(
     function: Callable[..., Any], instance_id: str, history: Sequence[HistoryEvent]
-) -> NonDeterminismError | None:
+) -> NonDeterminismError | RaisedInReplay | None:
     """Replay the whole history; what the code asks for must be exactly what history records.
 
     Stricter than a recovery, for which further work is legal: here each turn must ask for what it
@@ -38,6 +55,8 @@ def verify(
                 if not session.sticky:
                     return None
                 if isinstance(event, OrchestratorCompleted) and (more := session.take_decisions()):
+                    if isinstance(more[-1], Fail):
+                        return RaisedInReplay(index, more[-1].failure)
                     place = session.location
                     return NonDeterminismError(index, "no more", describe(more[0]), place)
         except NonDeterminismError as error:
