@@ -5,7 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PROGRAMS = ("durable", "http_hello", "cold_start", "footprint")
+PROGRAMS = (
+    "durable",
+    "entities",
+    "replay",
+    "scale",
+    "http_starts",
+    "http_hello",
+    "cold_start",
+    "footprint",
+)
 
 
 def main() -> int:

@@ -12,12 +12,16 @@ from typing import Any, cast
 
 from benchmarks.workloads import SAMPLE_APP
 from func_py.config.host_json import load_host_config
-from func_py.durable.model import InstanceState, RuntimeStatus, new_id
+from func_py.durable.model import InstanceState, RuntimeStatus, entity_id, new_id
 from func_py.durable.storage.base import Committed, Lost, TaskHub, Turn
 from func_py.invocation import Invoker
 from func_py.logs import Logs, LogSettings
+from func_py.management import BASE_PATH, DurableApi, LocalTransport
 from func_py.runtime.durable import durable_hub
 from func_py_bindings.contract import FunctionSpec
+from func_py_bindings.durable_client import InProcessDurableClient, client_payload
+
+_ORIGIN = "http://127.0.0.1"
 
 
 class _Watched:
@@ -76,7 +80,7 @@ class EngineHost(AbstractAsyncContextManager["EngineHost"]):
             stack.callback(logs.close)
             config = load_host_config(SAMPLE_APP, {"FUNC_PY_STATE_DIR": str(self._folder)})
             durable = await stack.enter_async_context(
-                durable_hub(config, self._specs, base_url="http://127.0.0.1", development=True)
+                durable_hub(config, self._specs, base_url=_ORIGIN, development=True)
             )
             invoker = Invoker(logs, inputs=durable.inputs)
             stack.callback(invoker.close)
@@ -86,6 +90,12 @@ class EngineHost(AbstractAsyncContextManager["EngineHost"]):
             watched = replace(durable, hub=cast("TaskHub", self._watched))
             await stack.enter_async_context(watched.running(self._specs, invoker, 5.0))
             self.client = durable.client
+            api = DurableApi(durable.client, durable.info.name)
+            url = f"{_ORIGIN}{BASE_PATH}"
+            self.sdk_client = InProcessDurableClient(
+                client_payload(durable.info.name, url, url, ""),
+                LocalTransport(api, f"{url}/", _ORIGIN),
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -96,6 +106,24 @@ class EngineHost(AbstractAsyncContextManager["EngineHost"]):
         trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
+
+    async def entity_reached(self, name: str, key: str, text: str) -> None:
+        """Wait until an entity's state has this JSON text."""
+        while True:
+            turn = self._watched.turn(entity_id(name, key))
+            entity = await self.client.read_entity(name, key)
+            if entity is not None and entity.state == text:
+                return
+            await turn
+
+    async def status_reached(self, instance_id: str, text: str) -> None:
+        """Wait until an instance's custom status has this JSON text."""
+        while True:
+            turn = self._watched.turn(instance_id)
+            state = await self.client.get(instance_id)
+            if state is not None and state.custom_status == text:
+                return
+            await turn
 
     async def run(self, orchestrator: str, input: str | None) -> InstanceState:
         """Start one instance and wait for its end, as a client does.

@@ -19,12 +19,17 @@ for _module in (
     pytest.register_assert_rewrite(f"conformance.{_module}")
 
 from conformance.harness import Harness, World  # noqa: E402 - after the registration
+from support.postgres_harness import PostgresHarness  # noqa: E402
+from support.postgres_server import PostgresServer  # noqa: E402
 from support.sqlite_harness import SqliteHarness, WeakSqliteHarness  # noqa: E402
 
 
-@pytest.fixture(params=["sqlite", "sqlite-weak"])
+@pytest.fixture(params=["sqlite", "sqlite-weak", "postgres"])
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
     """Each provider in turn, with an empty store."""
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        return PostgresHarness(server.uri, f"{tmp_path.name}.")
     return {"sqlite": SqliteHarness, "sqlite-weak": WeakSqliteHarness}[request.param](tmp_path)
 
 

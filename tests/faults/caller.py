@@ -110,32 +110,42 @@ class Caller:
 
         wait_for(raised, f"the event {label} of {instance_id}")
 
-    def command(self, instance_id: str, command: str) -> Response | None:
-        """Suspend, resume or terminate; None when the host died over it."""
-        return self._ask("POST", f"{_INSTANCES}/{instance_id}/{command}?reason=because")
+    def command_until(self, instance_id: str, command: str, *statuses: str, more: str = "") -> None:
+        """Give a command until it was taken, and wait for one of the statuses.
 
-    def command_until(self, instance_id: str, command: str, *statuses: str) -> None:
-        """Give a command until it was taken, and wait until the instance has one of the statuses.
+        Args:
+            instance_id: The instance.
+            command: Suspend, resume, terminate or rewind.
+            statuses: Runtime statuses.
+            more: Query parameters, each with a leading `&`.
         """
+        attempts = 0
 
         def is_taken() -> bool:
-            answer = self.command(instance_id, command)
-            # 410: an attempt that was cut off has ended it.
-            return answer is not None and answer.status in (202, 410)
+            nonlocal attempts
+            attempts += 1
+            target = f"{_INSTANCES}/{instance_id}/{command}?reason=because{more}"
+            answer = self._ask("POST", target)
+            # An attempt that was cut off may have done it, and there is nothing to do any more.
+            is_done = attempts > 1 and answer is not None
+            assert answer is None or answer.status == 202 or is_done, answer.text
+            return answer is not None
 
         wait_for(is_taken, f"{command} of {instance_id} to be taken")
         self.wait_until(instance_id, lambda status: status["runtimeStatus"] in statuses)
 
-    def purge(self, instance_id: str) -> Response | None:
+    def purge(self, instance_id: str, more: str = "") -> Response | None:
         """Delete a finished instance; None when the host died over it."""
-        return self._ask("DELETE", f"{_INSTANCES}/{instance_id}")
+        return self._ask("DELETE", f"{_INSTANCES}/{instance_id}{more}")
 
     def status(self, instance_id: str) -> dict[str, Any] | None:
         """The instance's status object, or None when there is no such instance."""
 
         def read() -> tuple[dict[str, Any] | None] | None:
             answer = self._ask("GET", f"{_INSTANCES}/{instance_id}")
-            return answer and (None if answer.status == 404 else answer.json(),)
+            if answer is None:
+                return None
+            return (None if answer.status == 404 else answer.json(),)
 
         return wait_for(read, "the host to answer")[0]
 
@@ -177,7 +187,9 @@ class Caller:
 
         def read() -> tuple[list[list[Any]]] | None:
             answer = self._ask("GET", f"{_ENTITIES}/ledger/{key}")
-            return answer and ([] if answer.status == 404 else answer.json(),)
+            if answer is None:
+                return None
+            return ([] if answer.status == 404 else answer.json(),)
 
         return wait_for(read, "the host to answer")[0]
 

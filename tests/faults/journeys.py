@@ -1,14 +1,22 @@
-"""The journey: an orchestration of the fault app with every kind of step, and what it must leave."""
+"""The journey: an orchestration with every kind of step, and what it must leave."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from faults.caller import Caller
-from faults.judging import assert_all_done, assert_results_are_real, assert_sound, of, raised
+from faults.judging import assert_all_done, assert_results_are_real, assert_sound, of
 from faults.site import Site
 
-from func_py.durable.model import TaskFailed, TaskCompleted, TaskScheduled, TimerCreated, TimerFired
+from func_py.durable.model import (
+    EventRaised,
+    TaskCompleted,
+    TaskFailed,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
 
 _SCHEDULED = [
     *["work"] * 4,
@@ -71,7 +79,7 @@ def assert_journey(site: Site, caller: Caller, instance_id: str, deaths: int) ->
     assert sorted(fired) == ["back-off timer", "back-off timer", "nap timer"]
 
     sent = caller.sent[instance_id]
-    seen = raised(history)
+    seen = [json.loads(event.input or "") for event in of(history, EventRaised)]
     assert set(seen) <= {payload for payload, _ in sent}
     # The first one ended the wait; of a later one the journey may have been finished before.
     first = next((i for i, (_, acknowledged) in enumerate(sent) if acknowledged), len(sent))

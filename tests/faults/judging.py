@@ -14,6 +14,7 @@ from support.process import wait_for
 
 from func_py.durable.model import (
     EventRaised,
+    EventSent,
     ExecutionCompleted,
     ExecutionStarted,
     HistoryEvent,
@@ -86,17 +87,42 @@ def assert_applied(found: Sequence[object], sent: Sequence[tuple[str, bool]]) ->
     assert {payload for payload, is_acknowledged in sent if is_acknowledged} <= set(found)
 
 
-def assert_applied_to_the_end(found: Sequence[str], sent: Sequence[tuple[str, bool]]) -> None:
-    """The same for what ends with an item that says so; it may have been finished by an attempt
-    that was cut off, and the next attempt taken just before it was."""
-    assert found[-1].startswith("end")
-    labels = [payload for payload, _ in sent]
-    assert_applied(found, sent[: labels.index(found[-1]) + 1])
+def assert_items_taken(site: Site, caller: Caller, instance_id: str) -> None:
+    """A finished taker of items: all that were acknowledged until the last, once and in order."""
+    assert_sound(site, instance_id)
+    taken: list[str] = caller.wait_for_end(instance_id)["output"]
+    sent = caller.sent[instance_id]
+    assert taken[-1].startswith("end")
+    # It may have been ended by an attempt that was cut off, and the next one taken just before.
+    last = [payload for payload, _ in sent].index(taken[-1])
+    assert_applied(taken, sent[: last + 1])
 
 
-def raised(history: Sequence[HistoryEvent]) -> list[str]:
-    """The payloads of external events."""
-    return [json.loads(event.input or "") for event in of(history, EventRaised)]
+def assert_family(site: Site, caller: Caller, parent: str, deaths: int) -> Sequence[str]:
+    """A finished parent: each child was born once and answered once. Returns the children."""
+    history = assert_sound(site, parent)
+    children = [event.instance_id for event in of(history, SubOrchestrationCreated)]
+    assert children[:2] == [f"{parent}-0", f"{parent}-1"]
+    assert len(set(children)) == len(of(history, SubOrchestrationCompleted)) == 3
+    grown = caller.wait_for_end(parent)["output"]
+    for child, token in zip(children, grown, strict=True):
+        assert_sound(site, child)
+        assert_results_are_real(site, child, deaths)
+        assert caller.wait_for_end(child)["output"] == token
+    return children
+
+
+def assert_errands(site: Site, caller: Caller, instance_ids: Sequence[str]) -> None:
+    """Finished errands: the entity has what each entered, once and in order, and nothing else."""
+    found = caller.entries("book")
+    assert len(found) == 5 * len(instance_ids)
+    for instance_id in instance_ids:
+        history = assert_sound(site, instance_id)
+        assert len(of(history, EventSent)) == 6
+        assert len(of(history, EventRaised)) == 2
+        seen = caller.wait_for_end(instance_id)["output"]
+        for entries in (seen, found):
+            assert [number for who, number in entries if who == instance_id] == [0, 1, 2, 3, 4]
 
 
 def settle(site: Site, caller: Caller) -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import count
 from pathlib import Path
 
 import pytest
 from faults.caller import Caller
-from faults.scenarios import SCENARIOS, Trial
+from faults.scenarios import AT_START, SCENARIOS, Trial
 from faults.site import Site
 from faults.victims import WarmParent
 
+from func_py.durable.faults import POINTS
+
 pytestmark = pytest.mark.faults
+
+
+def test_every_crash_point_is_passed_by_a_scenario_or_at_the_start_of_a_host() -> None:
+    passed = {point for scenario in SCENARIOS.values() for point in scenario.points}
+
+    assert passed | AT_START == POINTS.keys()
 
 
 @pytest.mark.parametrize(
@@ -31,7 +40,9 @@ def test_a_death_at_any_passage_of_a_crash_point_does_no_harm(
             if passage <= scenario.passages:
                 caller.arm(f"{point}:{passage}")
             scenario.play(Trial(site, victims, caller))
+            assert victims.complaints == []
             died = bool(victims.deaths)
         assert died or passage > 1, f"{name} does not pass {point}"
         if not died:
             return
+        shutil.rmtree(folder)

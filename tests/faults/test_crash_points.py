@@ -1,58 +1,23 @@
-"""A real process is killed at every crash point, and nothing acknowledged is lost or done twice."""
+"""Deaths that the crash matrix does not have: at birth, during a take-over, across a due time."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
-from faults.journeys import Caller, Site, assert_nothing_lost, travel
-from support.process import is_alive, wait_for
+from faults.caller import Caller
+from faults.journeys import approve, assert_nothing_lost, travel, wait_for_approval_point
+from faults.judging import assert_all_done, assert_sound, of, settle
+from faults.site import Site
+from support.process import wait_for
 
-from func_py.durable.faults import POINTS
-from func_py.durable.model import ExecutionStarted, HistoryEvent
+from func_py.durable.model import OrchestratorStarted, TimerCreated, TimerFired
 
 pytestmark = pytest.mark.faults
 
-_AT_START = ["store.schema_half", "host.acquired"]
-"""Points that a host passes before it is ready, and only then."""
-
-_OF_ENTITIES = ["entity.before_run", "entity.after_run"]
-"""Points that no journey passes."""
-
-_LATER = {
-    "store.before_commit": [4, 11],
-    "store.after_commit": [4, 11],
-    "client.after_create": [3],
-    "client.after_send": [2],
-    "turn.before_code": [7],
-    "turn.after_code": [7],
-    "turn.after_commit": [7],
-    "activity.before_run": [6],
-    "activity.after_run": [6],
-    "timer.fired": [3],
-}
-"""Hits after the first one that are worth a death as well."""
-
-_TARGETS = [
-    f"{point}:{hit}"
-    for point in POINTS
-    if point not in (*_AT_START, *_OF_ENTITIES)
-    for hit in [1, *_LATER[point]]
-]
-
 JOURNEYS = [f"journey-{number}" for number in range(4)]
 
-
-@pytest.mark.parametrize("target", _TARGETS)
-def test_a_host_killed_at_work_loses_nothing_and_repeats_nothing(site: Site, target: str) -> None:
-    with site.host() as host:
-        caller = Caller(host)
-        caller.arm(target)
-        travel(caller, JOURNEYS)
-
-        assert host.output.count("was killed by SIGKILL") == 1
-        assert_nothing_lost(site, caller, JOURNEYS, deaths=1)
+_HOUR_S = timedelta(hours=1).total_seconds()
 
 
 @pytest.mark.parametrize(
@@ -65,142 +30,172 @@ def test_a_host_killed_at_work_loses_nothing_and_repeats_nothing(site: Site, tar
     ],
 )
 def test_whatever_was_done_before_a_death_is_on_the_disk(site: Site, target: str) -> None:
-    with site.host() as host:
-        caller = Caller(host)
-        child = host.child_pid()
+    with site.victims() as victims:
+        caller = Caller(victims)
         caller.arm(target)
-        host.send(signal.SIGSTOP)  # the supervisor: it starts no other process for now
         answer = caller.try_start("journey", "one")
-        wait_for(lambda: not is_alive(child), "the death")
+        wait_for(lambda: victims.deaths or not caller.is_answered(), "the death")
 
-        assert (answer is None) or "one" in site.hub.statuses()
+        assert answer is None or "one" in site.hub.statuses()
         assert {step for _, step, _ in site.runs()} <= site.scheduled_steps("one")
-        host.send(signal.SIGCONT)
-        travel(caller, ["one"] if answer is None else [])
-        travel(caller, ["other"])
 
 
 @pytest.mark.parametrize(
     "target", ["store.schema_half", "store.before_commit", "store.after_commit", "host.acquired"]
 )
 def test_a_host_killed_at_its_first_start_leaves_a_hub_that_works(site: Site, target: str) -> None:
-    site.start_and_die(target)
-    with site.host() as host:
-        caller = Caller(host)
+    with site.victims([{"crash_at": target}]) as victims:
+        assert len(victims.deaths) == 1
+        caller = Caller(victims)
         travel(caller, JOURNEYS[:1])
 
         assert_nothing_lost(site, caller, JOURNEYS[:1], deaths=0)
 
 
 @pytest.mark.parametrize(
-    "target",
-    ["store.after_commit:2", "host.acquired", "store.after_commit:5"],
-    ids=["entered", "acquired", "half recovered"],
+    "target", ["host.acquired", "activity.before_run", "timer.fired", "turn.before_code"]
 )
 def test_hosts_killed_while_they_take_over_lose_nothing(site: Site, target: str) -> None:
-    with site.host() as host:
-        caller = Caller(host)
+    takes_over = [{}, {"crash_at": target}]
+    with site.victims(takes_over) as victims:
+        caller = Caller(victims)
         for instance_id in JOURNEYS:
             caller.start("journey", instance_id)
-    site.start_and_die(target)
-    with site.host() as host:
-        caller = Caller(host)
+        victims.kill()
         for instance_id in JOURNEYS:
-            caller.approve(instance_id)
+            approve(caller, instance_id)
         for instance_id in JOURNEYS:
             caller.wait_for_end(instance_id)
 
         assert_nothing_lost(site, caller, JOURNEYS, deaths=2)
 
 
+@pytest.mark.parametrize("commit", range(1, 8))
+def test_hosts_killed_at_a_commit_of_their_take_over_lose_nothing(site: Site, commit: int) -> None:
+    deaths = [{"crash_at": f"store.after_commit:{commit}"}, {"crash_at": "store.before_commit:3"}]
+    with site.victims([{}, *deaths]) as victims:
+        caller = Caller(victims)
+        for instance_id in JOURNEYS:
+            caller.start("journey", instance_id)
+        victims.kill()
+        for instance_id in JOURNEYS:
+            approve(caller, instance_id)
+        for instance_id in JOURNEYS:
+            caller.wait_for_end(instance_id)
+
+        assert_nothing_lost(site, caller, JOURNEYS, deaths=3)
+
+
 def test_thirty_journeys_cut_off_at_once_are_finished_by_the_next_host(site: Site) -> None:
     journeys = [f"journey-{number}" for number in range(30)]
-    with site.host() as host:
-        caller = Caller(host)
+    with site.victims() as victims:
+        caller = Caller(victims)
         for instance_id in journeys:
             caller.start("journey", instance_id)
         for instance_id in journeys[::3]:
-            caller.approve(instance_id)
-        host.kill()  # the whole group
-    with site.host() as host:
+            approve(caller, instance_id)
+        victims.kill()
         # It owns everything as soon as it is ready: there is no lease to wait for.
+        assert caller.is_answered()
         assert site.hub.owners() == site.hub.hosts()
         assert len(site.hub.hosts()) == 1
 
-        after = Caller(host)
-        after.events = caller.events
         for instance_id in journeys:
-            if instance_id not in caller.events:
-                after.approve(instance_id)
+            if instance_id not in caller.sent:
+                approve(caller, instance_id)
         for instance_id in journeys:
-            after.wait_for_end(instance_id)
+            caller.wait_for_end(instance_id)
 
-        assert_nothing_lost(site, after, journeys, deaths=1)
+        assert_nothing_lost(site, caller, journeys, deaths=1)
 
 
-def test_a_suspension_and_what_it_holds_back_survive_the_death_of_the_host(site: Site) -> None:
-    with site.host() as host:
-        caller = Caller(host)
+def test_a_timer_that_was_due_while_nobody_lived_fires_once(site: Site) -> None:
+    with site.victims([{}, {"clock_shift_s": _HOUR_S + 1}]) as victims:
+        caller = Caller(victims)
+        caller.start("sleeper", "sleeper")
+        caller.wait_until("sleeper", lambda _: bool(of(site.hub.history("sleeper"), TimerCreated)))
+        victims.kill()
+
+        assert caller.wait_for_end("sleeper")["output"] == "rested"
+        assert len(of(assert_sound(site, "sleeper"), TimerFired)) == 1
+        assert_all_done(site, caller, {"sleeper": "Completed"})
+
+
+def test_a_clock_that_was_set_back_fires_no_timer_early_and_keeps_turns_in_order(
+    site: Site,
+) -> None:
+    births = [{}, {"clock_shift_s": -_HOUR_S}, {"clock_shift_s": _HOUR_S + 1}]
+    with site.victims(births) as victims:
+        caller = Caller(victims)
+        caller.start("sleeper", "sleeper")
+        caller.start("collector", "collector")
+        for instance_id in ("sleeper", "collector"):
+            caller.wait_until(instance_id, lambda status: status["runtimeStatus"] == "Running")
+        victims.kill()
+        caller.raise_event("collector", "Item", "end")
+        caller.wait_for_end("collector")
+        turns = [e.timestamp for e in of(assert_sound(site, "collector"), OrchestratorStarted)]
+        assert turns == sorted(turns)
+        assert not of(site.hub.history("sleeper"), TimerFired)
+
+        victims.kill()
+        caller.wait_for_end("sleeper")
+        [fired] = of(assert_sound(site, "sleeper"), TimerFired)
+        assert fired.timestamp >= fired.fire_at
+
+
+def test_code_that_hung_until_its_host_was_killed_runs_again(site: Site) -> None:
+    with site.victims() as victims:
+        caller = Caller(victims)
+        caller.try_start("stuck", "stuck")
+        wait_for(lambda: victims.deaths or not caller.is_answered(), "the death")
+        site.mend()
+        if "stuck" not in site.hub.statuses():
+            caller.start("stuck", "stuck")
+
+        assert caller.wait_for_end("stuck")["output"] == "free"
+        assert_all_done(site, caller, {"stuck": "Completed"})
+
+
+def test_an_activity_that_a_new_deployment_lacks_fails_its_orchestration(site: Site) -> None:
+    with site.victims([{}, {"without": ["work"]}]) as victims:
+        caller = Caller(victims)
+        caller.arm("activity.before_run")
+        caller.start("echo", "echo", 1)
+        status = caller.wait_for_end("echo")
+
+        assert victims.deaths
+        assert status["runtimeStatus"] == "Failed"
+        assert "'work'" in status["output"]
+        assert_all_done(site, caller, {"echo": "Failed"})
+
+
+def test_what_a_suspension_holds_back_survives_a_death_in_the_turn_that_takes_it(
+    site: Site,
+) -> None:
+    with site.victims() as victims:
+        caller = Caller(victims)
         caller.start("journey", "held")
-        caller.wait_for_approval_point("held")
-        caller.arm("client.after_send")
-        assert caller.command("held", "suspend") is None
-        caller.wait_until("held", lambda s: s["runtimeStatus"] == "Suspended")
-
+        wait_for_approval_point(caller, "held")
+        caller.command_until("held", "suspend", "Suspended")
         caller.arm("turn.after_commit")
-        caller.approve("held")
-        wait_for(lambda: host.output.count("was killed by SIGKILL") == 2, "the second death")
-        caller.wait_until("held", lambda s: s["runtimeStatus"] == "Suspended")
-        answer = caller.command("held", "resume")
-        assert answer is not None
-        assert answer.status == 202
+        approve(caller, "held")
+        wait_for(lambda: victims.deaths or not caller.is_answered(), "the death")
+        caller.wait_until("held", lambda status: status["runtimeStatus"] == "Suspended")
+        caller.command_until("held", "resume", "Running", "Completed")
         caller.wait_for_end("held")
 
-        assert_nothing_lost(site, caller, ["held"], deaths=2)
+        assert_nothing_lost(site, caller, ["held"], deaths=1)
 
 
-@pytest.mark.parametrize("point", ["store.before_commit", "store.after_commit"])
-def test_a_purge_that_was_cut_off_left_everything_or_nothing(site: Site, point: str) -> None:
-    with site.host() as host:
-        caller = Caller(host)
-        travel(caller, ["purged", "other"])
-        wait_for(lambda: not site.hub.has_work_left(), "the last rows of work to be deleted")
-        caller.arm(point)
-        assert caller.purge("purged") is None
-        caller.status("other")  # the host is back
+def test_a_fan_out_is_stored_as_a_whole_and_each_call_gives_one_result(site: Site) -> None:
+    with site.victims() as victims:
+        caller = Caller(victims)
+        caller.arm("activity.after_run:700")
+        caller.start("crowd", "crowd", 1000)
+        caller.wait_for_end("crowd")
+        settle(site, caller)
 
-        traces = [site.hub.count(table, "purged") for table in ("instances", "origins", "history")]
-        assert all(traces) if point == "store.before_commit" else not any(traces)
-        assert site.hub.statuses()["other"] == "Completed"
-
-
-@pytest.mark.parametrize(
-    ("point", "is_replaced"),
-    [
-        ("store.before_commit", False),
-        ("store.after_commit", True),
-        ("client.after_create", True),
-    ],
-)
-def test_a_finished_instance_is_replaced_as_a_whole_or_not_at_all(
-    site: Site, point: str, is_replaced: bool
-) -> None:
-    with site.host() as host:
-        caller = Caller(host)
-        travel(caller, ["again"])
-        before = execution_of(site.hub.history("again"))
-        caller.arm(point)
-        caller.start("journey", "again")
-
-        if is_replaced:
-            caller.events.clear()
-            caller.approve("again")
-            caller.wait_for_end("again")
-        after = execution_of(site.hub.history("again"))
-        assert (after != before) is is_replaced
-        assert_nothing_lost(site, caller, ["again"], deaths=2)
-
-
-def execution_of(history: Sequence[HistoryEvent]) -> list[str]:
-    """The execution id in a history."""
-    return [e.execution_id for e in history if isinstance(e, ExecutionStarted)]
+        assert len(victims.deaths) == 1
+        assert_sound(site, "crowd")
+        assert caller.wait_for_end("crowd")["output"] == 1000

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from faults.journeys import Caller, Site, travel
+from faults.caller import Caller, HttpHost
+from faults.journeys import approve, travel
+from faults.judging import of, settle
+from faults.site import Site
 
 from func_py.durable.model import ExecutionCompleted, TaskCompleted, TaskFailed, TaskScheduled
 
@@ -13,28 +16,37 @@ _DEATHS = 3
 _REASON = "was running each of the last three times the host process died"
 
 
-@pytest.mark.parametrize("how", ["exit", "kill"])
-def test_an_activity_that_kills_its_process_fails_and_the_others_succeed(
-    site: Site, how: str
-) -> None:
-    with site.host() as host:
-        caller = Caller(host)
-        caller.start("company", "poisoned", how)
+def test_an_activity_that_kills_its_process_fails_and_the_others_succeed(site: Site) -> None:
+    with site.func_py_start() as process:
+        caller = Caller(HttpHost(process))
+        caller.start("company", "poisoned", "exit")
+        status = caller.wait_for_end("poisoned")
+
+        assert process.output.count("Starting a new one") == _DEATHS
+    assert_only_the_poison_failed(site, status["output"])
+
+
+def test_an_activity_killed_from_outside_each_time_fails_and_innocents_go_on(site: Site) -> None:
+    with site.victims() as victims:
+        caller = Caller(victims)
+        caller.start("company", "poisoned", "kill")
         caller.start("journey", "innocent")
         status = caller.wait_for_end("poisoned")
-        caller.approve("innocent")
+        approve(caller, "innocent")
         innocent = caller.wait_for_end("innocent")
 
-        assert host.output.count("Starting a new one") == _DEATHS
+        assert len(victims.deaths) == _DEATHS
+        assert innocent["runtimeStatus"] == "Completed"
+        settle(site, caller)
+    assert_only_the_poison_failed(site, status["output"])
 
-    assert status["runtimeStatus"] == innocent["runtimeStatus"] == "Completed"
-    assert f"The activity 'kill_process' {_REASON}" in status["output"]
+
+def assert_only_the_poison_failed(site: Site, output: str) -> None:
+    assert f"The activity 'kill_process' {_REASON}" in output
     history = site.hub.history("poisoned")
-    word_of = {e.task_id: e.name for e in history if isinstance(e, TaskScheduled)}
-    failed = [e for e in history if isinstance(e, TaskFailed)]
-    completed = [word_of[e.task_id] for e in history if isinstance(e, TaskCompleted)]
-    assert [word_of[e.task_id] for e in failed] == ["kill_process"]
-    assert completed == ["work"] * 3
+    word_of = {call.task_id: call.name for call in of(history, TaskScheduled)}
+    assert [word_of[event.task_id] for event in of(history, TaskFailed)] == ["kill_process"]
+    assert [word_of[event.task_id] for event in of(history, TaskCompleted)] == ["work"] * 3
     assert not site.hub.has_work_left()
 
 
@@ -42,34 +54,32 @@ def test_an_activity_that_kills_its_process_fails_and_the_others_succeed(
 def test_an_orchestrator_that_kills_its_process_fails_and_the_others_go_on(
     site: Site, when: str
 ) -> None:
-    with site.host() as host:
-        caller = Caller(host)
+    with site.victims() as victims:
+        caller = Caller(victims)
         caller.start("lethal", "poisoned", when)
         caller.start("journey", "innocent")
         status = caller.wait_for_end("poisoned")
-        caller.approve("innocent")
+        approve(caller, "innocent")
         innocent = caller.wait_for_end("innocent")
 
-        assert host.output.count("Starting a new one") == _DEATHS
+        assert len(victims.deaths) == _DEATHS
         travel(caller, ["afterwards"])
+        settle(site, caller)
 
     assert innocent["runtimeStatus"] == "Completed"
     assert status["runtimeStatus"] == "Failed"
     assert f"The orchestrator {_REASON}" in status["output"]
-    ended = [e for e in site.hub.history("poisoned") if isinstance(e, ExecutionCompleted)]
-    assert len(ended) == 1
-    assert not site.hub.has_work_left()
+    assert len(of(site.hub.history("poisoned"), ExecutionCompleted)) == 1
 
 
 def test_an_operation_that_kills_its_process_fails_and_the_entity_goes_on(site: Site) -> None:
-    with site.host() as host:
-        caller = Caller(host)
+    with site.victims() as victims:
+        caller = Caller(victims)
         caller.start("assassin", "poisoned")
         status = caller.wait_for_end("poisoned")
 
-        assert host.output.count("Starting a new one") == _DEATHS
+        assert len(victims.deaths) == _DEATHS
         assert caller.entries("book") == [["poisoned", 0], ["poisoned", 1]]
-
+        settle(site, caller)
     assert status["runtimeStatus"] == "Completed"
     assert f"The operation 'kill' {_REASON}" in status["output"]
-    assert not site.hub.has_work_left()

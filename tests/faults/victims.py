@@ -18,6 +18,15 @@ from typing import Any
 from faults.victim import Birth
 from support.process import WAIT_LIMIT_S, Response
 
+_BUGS = (
+    "goes another way",
+    "A step of partition",
+    "A background step of the engine",
+    "broke the engine",
+    "could not be run",
+    "Verification replay failed",
+)
+_LINES_SHOWN = 80
 _TESTS = Path(__file__).parents[1]
 
 
@@ -132,7 +141,8 @@ class Lineage(AbstractContextManager["Lineage"]):
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            error.add_note(f"---- log of the victims ({self.deaths}) ----\n{self.log}")
+            last = "\n".join(self.log.splitlines()[-_LINES_SHOWN:])
+            error.add_note(f"---- log of the victims, dead of {self.deaths} ----\n{last}")
         if self._victim is not None:
             if error is not None:
                 self._victim.kill()
@@ -142,6 +152,11 @@ class Lineage(AbstractContextManager["Lineage"]):
     def log(self) -> str:
         """What all of them logged."""
         return (self._folder / "log").read_text(errors="replace")
+
+    @property
+    def complaints(self) -> list[str]:
+        """Lines in which a host says that it found a bug of its own, or a replay that differs."""
+        return [line for line in self.log.splitlines() if any(words in line for words in _BUGS)]
 
     def request(self, method: str, target: str, body: object = None) -> Response:
         """A call of the management API. Raises ConnectionError when the victim died over it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from conformance.harness import Harness
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -20,6 +21,7 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 from support.durable_values import (
     NOON,
@@ -32,7 +34,9 @@ from support.durable_values import (
     task_key,
     timer,
 )
-from support.sqlite_harness import SqliteHarness
+from support.postgres_harness import PostgresHarness
+from support.postgres_server import PostgresServer
+from support.sqlite_harness import POLL, SqliteHarness
 
 from func_py.durable.model import (
     ActivityTask,
@@ -116,13 +120,17 @@ class HubMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.directory = tempfile.TemporaryDirectory()
-        self.harness = SqliteHarness(Path(self.directory.name))
+        self.harness = self.new_harness(Path(self.directory.name))
         self.instances = {instance_id: Instance() for instance_id in INSTANCES}
         self.hosts: list[Host] = []
         self.next_task = 0
         self.records: dict[str, Record | None] = dict.fromkeys(KEYS)
         self.last_versions = dict.fromkeys(KEYS, 0)
         self.holders: dict[str, int] = {}
+
+    def new_harness(self, directory: Path) -> Harness:
+        """The provider, with an empty store."""
+        return SqliteHarness(directory)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something on the loop."""
@@ -538,3 +546,14 @@ HubMachine.TestCase.settings = settings(
     database=None,
 )
 TestHub = HubMachine.TestCase
+
+
+def test_postgres(postgres_server: PostgresServer) -> None:
+    """The same machine on PostgreSQL."""
+
+    class PostgresMachine(HubMachine):
+        def new_harness(self, directory: Path) -> Harness:
+            # Its name is another one each time.
+            return PostgresHarness(postgres_server.uri, f"{directory}.", poll=POLL)
+
+    run_state_machine_as_test(PostgresMachine, settings=HubMachine.TestCase.settings)

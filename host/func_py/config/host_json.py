@@ -68,6 +68,7 @@ def load_host_config(root: Path, environ: Mapping[str, str]) -> HostConfig:
         http=host_file.extensions.http,
         durable=msgspec.structs.replace(durable, hub_name=_hub_name(durable.hub_name, environ)),
         storage_options=storage_options(tree),
+        app_settings=environ,
         func_py=host_file.extensions.func_py,
         logging=host_file.logging,
         function_timeout=_function_timeout(host_file.function_timeout),

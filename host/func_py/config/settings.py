@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -158,6 +159,8 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     """`hub_name` is never empty."""
     storage_options: dict[str, JsonValue]
     """The whole `storageProvider` section, for keys that only the provider knows."""
+    app_settings: Mapping[str, str]
+    """The app's environment, local settings merged in: where connection strings are."""
     func_py: FuncPySettings
     logging: LoggingSettings
     function_timeout: timedelta | None

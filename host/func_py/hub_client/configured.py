@@ -29,6 +29,7 @@ def configured_hub(config: HostConfig) -> TaskHub:
         state_dir=config.state_dir,
         partition_count=storage.partition_count,
         options=config.storage_options,
+        app_settings=config.app_settings,
     )
     return find_provider(choose_provider(storage, known_providers())).create_task_hub(settings)
 

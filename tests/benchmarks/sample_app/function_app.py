@@ -81,6 +81,34 @@ def wait_for_go(context: df.DurableOrchestrationContext) -> Steps:
     return (yield context.wait_for_external_event("go"))
 
 
+@app.orchestration_trigger(context_name="context")
+def chain_then_wait(context: df.DurableOrchestrationContext) -> Steps:
+    """A chain, then one external event."""
+    for number in range(context.get_input()):
+        yield context.call_activity("increment", number)
+    context.set_custom_status("waits")
+    return (yield context.wait_for_external_event("go"))
+
+
+@app.orchestration_trigger(context_name="context")
+def signal_counters(context: df.DurableOrchestrationContext) -> Steps:
+    """Signals to as many entities as the input says, in turn; then it waits for the first."""
+    signals, entities = context.get_input()
+    for number in range(signals):
+        context.signal_entity(df.EntityId("counter", str(number % entities)), "add", 1)
+    return (yield context.call_entity(df.EntityId("counter", "0"), "get"))
+
+
+@app.entity_trigger(context_name="context")
+def counter(context: df.DurableEntityContext) -> None:
+    """Adds up."""
+    count = context.get_state(lambda: 0)
+    if context.operation_name == "add":
+        context.set_state(count + context.get_input())
+    else:
+        context.set_result(count)
+
+
 @app.activity_trigger(input_name="city")
 async def greet(city: str) -> str:
     return f"Hello {city}!"

@@ -11,6 +11,7 @@ import signal
 import uuid
 from collections.abc import Generator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import azure.durable_functions as df
@@ -71,8 +72,13 @@ def child(context: df.DurableOrchestrationContext) -> Steps:
 
 @app.orchestration_trigger(context_name="context")
 def generations(context: df.DurableOrchestrationContext) -> Steps:
-    """Takes one item a generation until the last one; leaves an activity and a timer behind."""
+    """Takes one item a generation until the last one; leaves an activity and a timer behind.
+
+    It begins late, so that items are there before it waits for them and are carried over.
+    """
     taken = context.get_input() or []
+    if not taken:
+        yield context.call_activity("linger", [context.instance_id, "begin"])
     item = context.wait_for_external_event("Item")
     lingering = context.call_activity("linger", [context.instance_id, f"generation {len(taken)}"])
     distant = context.create_timer(context.current_utc_datetime + timedelta(hours=1))
@@ -121,6 +127,64 @@ def echo(context: df.DurableOrchestrationContext) -> Steps:
 
 
 @app.orchestration_trigger(context_name="context")
+def household(context: df.DurableOrchestrationContext) -> Steps:
+    """Children that wait for ever, one of them with a child of its own."""
+    me = context.instance_id
+    generation = context.get_input()
+    names = ["household", "waiter"] if generation else ["waiter"]
+    yield context.task_all(
+        [
+            context.call_sub_orchestrator(name, generation - 1, f"{me}-{number}")
+            for number, name in enumerate(names)
+        ]
+    )
+
+
+@app.orchestration_trigger(context_name="context")
+def waiter(context: df.DurableOrchestrationContext) -> Steps:
+    """Waits for ever."""
+    yield context.wait_for_external_event("Never")
+
+
+@app.orchestration_trigger(context_name="context")
+def patron(context: df.DurableOrchestrationContext) -> Steps:
+    """A step, then a child that may fail."""
+    me = context.instance_id
+    before = yield context.call_activity("work", [me, "before"])
+    return [before, (yield context.call_sub_orchestrator("protege", None, f"{me}-child"))]
+
+
+@app.orchestration_trigger(context_name="context")
+def protege(context: df.DurableOrchestrationContext) -> Steps:
+    """A step, then one that fails until it is mended."""
+    me = context.instance_id
+    before = yield context.call_activity("work", [me, "before"])
+    return [before, (yield context.call_activity("mendable", [me, "mendable"]))]
+
+
+@app.orchestration_trigger(context_name="context")
+def stuck(context: df.DurableOrchestrationContext) -> Steps:
+    """Hangs until somebody loses patience; when it is mended, it does not."""
+    yield context.create_timer(context.current_utc_datetime)
+    if not _is_mended():
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        while True:
+            pass
+    return "free"
+
+
+@app.orchestration_trigger(context_name="context")
+def crowd(context: df.DurableOrchestrationContext) -> Steps:
+    """As many calls as the input says, at once; how many different results they gave."""
+    calls = [
+        context.call_activity("work", [context.instance_id, f"{number}"])
+        for number in range(context.get_input())
+    ]
+    return len(set((yield context.task_all(calls))))
+
+
+@app.orchestration_trigger(context_name="context")
 def company(context: df.DurableOrchestrationContext) -> Steps:
     """Calls an activity that kills its process, beside others that do no harm."""
     me = context.instance_id
@@ -138,7 +202,7 @@ def lethal(context: df.DurableOrchestrationContext) -> Steps:
     """Kills its process, in its first turn or after an activity."""
     if context.get_input() == "later":
         yield context.call_activity("work", [context.instance_id, "first"])
-    os._exit(3)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.orchestration_trigger(context_name="context")
@@ -196,6 +260,15 @@ async def linger(call: list[str]) -> str:
 
 
 @app.activity_trigger(input_name="call")
+def mendable(call: list[str]) -> str:
+    """Fails until it is mended."""
+    token = _noted(call)
+    if not _is_mended():
+        raise ValueError("not mended yet")
+    return token
+
+
+@app.activity_trigger(input_name="call")
 async def stumble(call: list[str]) -> None:
     """Always fails."""
     _noted(call)
@@ -208,6 +281,11 @@ def kill_process(how: str) -> None:
     if how == "exit":
         os._exit(3)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_mended() -> bool:
+    """Is there a file `mended` beside the notes?"""
+    return Path(os.environ["FAULTS_RAN"]).with_name("mended").exists()
 
 
 def _noted(call: list[str]) -> str:

@@ -30,6 +30,8 @@ class HubSettings:
     partition_count: int = DEFAULT_PARTITION_COUNT
     options: Mapping[str, object] = field(default_factory=dict)
     """The rest of host.json's `storageProvider`, app settings resolved; each provider its own."""
+    app_settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Where connection strings are, under the names that the options give."""
 
 
 class Provider(Protocol):

@@ -53,6 +53,9 @@ _STATEMENTS: dict[str, LostReason | None] = {
 """What a batch executes, in order, before it inserts messages. A statement with a reason must hit
 every row; a change that does not is lost for that reason."""
 
+_MESSAGES = "insert_messages"
+"""The last statement of a batch. One that does not hit every row says nothing about a change."""
+
 _WORDS = {
     LostReason.FENCED: "the partition is held under another lease",
     LostReason.STALE: "the instance was changed, replaced or deleted by somebody else",
@@ -310,29 +313,25 @@ class Batch:
         Returns:
             The mail for partitions that are held.
         """
-        for name, reason in _STATEMENTS.items():
-            rows = self._rows[name]
-            if rows:
-                hit = connection.execute_rows(name, rows)
-                if reason is not None and hit != len(rows):
-                    raise Missed(reason)
-        mail = [m for m in self._store_messages(connection, held) if m is not None]
+        messages = [_message_row(posted, held) for posted in self._posted]
+        steps = [(name, rows) for name, rows in self._rows.items() if rows]
+        if messages and not self._alone:
+            steps.append((_MESSAGES, messages))
+        for (name, rows), hit in zip(steps, connection.execute_all(steps), strict=True):
+            reason = _STATEMENTS.get(name)
+            if hit != len(rows) and (reason is not None or name == _MESSAGES):
+                raise Missed(reason)
+        stored = self._posted
+        if self._alone:
+            stored = [
+                posted
+                for posted, row in zip(self._posted, messages, strict=True)
+                if connection.execute_rows(_MESSAGES, [row]) == 1
+            ]
+        mail = [m for m in (_mail(posted, held) for posted in stored) if m is not None]
         for change in self._changes:
             change.stored()
         return mail
-
-    def _store_messages(self, connection: Connection, held: Mapping[int, int]) -> list[Mail | None]:
-        rows = [_message_row(posted, held) for posted in self._posted]
-        if self._alone:
-            pairs = zip(self._posted, rows, strict=True)
-            return [
-                _mail(posted, held)
-                for posted, row in pairs
-                if connection.execute_rows("insert_messages", [row]) == 1
-            ]
-        if rows and connection.execute_rows("insert_messages", rows) != len(rows):
-            raise Missed(None)
-        return [_mail(posted, held) for posted in self._posted]
 
 
 def _message_row(posted: Posted, held: Mapping[int, int]) -> Row:

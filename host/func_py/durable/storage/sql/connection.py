@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from func_py.durable.storage.base import HostRecord
 from func_py.durable.storage.sql.queries import Query, Row
 
 T = TypeVar("T")
+
+Step = tuple[str, Sequence[Row]]
+"""A query on many rows, and the rows."""
+
+
+class CommitInDoubt(Exception):
+    """The connection was lost while the store committed.
+
+    `was_committed` connects again and asks; it raises what the driver raises while nobody answers.
+    """
+
+    def __init__(self, was_committed: Callable[[], bool]) -> None:
+        self.was_committed = was_committed
 
 
 class Cursor(Protocol):
@@ -46,6 +60,14 @@ class Connection:
         execute = self.raw.execute
         return sum(execute(*chunk).rowcount for chunk in self._queries[name].chunks(rows))
 
+    def execute_all(self, steps: Iterable[Step]) -> Iterator[int]:
+        """Execute queries on many rows, in order; for each the number of rows it changed.
+
+        Whoever stops asking undoes the transaction: later steps may have been executed, too.
+        """
+        for name, rows in steps:
+            yield self.execute_rows(name, rows)
+
     def row(self, name: str, *values: object) -> tuple[Any, ...] | None:
         """The first row of a query, or None."""
         found: tuple[Any, ...] | None = self.raw.execute(
@@ -58,6 +80,11 @@ class Connection:
         row = self.row(name, *values)
         assert row is not None
         return decoder.decode(row[0])
+
+    @property
+    def is_lost(self) -> bool:
+        """The database has gone away from this connection."""
+        return False
 
     def close(self) -> None:
         """Close; what was not committed is undone."""
@@ -81,6 +108,9 @@ class Dialect(Protocol):
     refused: tuple[type[Exception], ...]
     """What the driver raises for a value or row it will not store, however often it is tried."""
 
+    collided: tuple[type[Exception], ...]
+    """What the driver raises when a shared transaction met another one; it may be repeated."""
+
     def create(self, partition_count: int) -> None:
         """Create the hub, or bring its schema up to date. Blocking. Contract: 20."""
         ...
@@ -97,12 +127,18 @@ class Dialect(Protocol):
         """A connection that only reads; each of its queries sees one consistent view."""
         ...
 
-    def transaction(self, connection: Connection) -> AbstractContextManager[None]:
-        """A write transaction: nobody else writes in it; undone when the body raises."""
+    def transaction(self, connection: Connection, *, shared: bool) -> AbstractContextManager[None]:
+        """A write transaction, undone when the body raises; may raise CommitInDoubt.
+
+        Args:
+            connection: The writer's.
+            shared: Other hosts may be in shared transactions meanwhile, where the database can do
+                that. Otherwise nobody else writes to the hub.
+        """
         ...
 
     def others_committed(self, connection: Connection) -> bool:
-        """Has another connection written since this was last asked?"""
+        """May another host have written what concerns us, since this was last asked?"""
         ...
 
     def translate(self, error: Exception) -> Exception:
@@ -114,7 +150,7 @@ class Dialect(Protocol):
         """Names the running kernel; empty when that does not matter or is not known."""
         ...
 
-    def enter(self, host_id: str) -> None:
+    def enter(self, host: HostRecord) -> None:
         """Begin to be seen as alive by the other hosts."""
         ...
 
@@ -127,16 +163,16 @@ class Dialect(Protocol):
         """Make the bell's descriptor unreadable until it is rung again."""
         ...
 
-    def ring(self, host_id: str) -> None:
-        """Have another host look at what is stored now; best effort, does not block."""
+    def ring(self, connection: Connection, host_id: str) -> None:
+        """Have another host look at what is stored now; best effort, outside of transactions."""
         ...
 
     def leave(self, host_id: str) -> None:
         """Be seen as dead from now on; idempotent."""
         ...
 
-    def is_alive(self, host_id: str) -> bool:
-        """Does this host still live? Cheap; asks no transaction."""
+    def is_alive(self, connection: Connection, host_id: str) -> bool:
+        """Does this host still live? Cheap."""
         ...
 
     def forget(self, host_id: str) -> None:

@@ -306,8 +306,7 @@ class SqlTaskHub:
     def _rung(self) -> None:
         """Another host has stored something for us: a transaction looks for it."""
         self._dialect.answer_bell()
-        looking = self._writer.call(lambda c, o: None)
-        looking.add_done_callback(_retrieve)
+        self._writer.look().add_done_callback(_retrieve)
 
     def _take_bell_down(self) -> None:
         # Before the writer's end, which closes the descriptor.
@@ -377,10 +376,10 @@ class SqlTaskHub:
 
     def _live_hosts(self, connection: Connection) -> list[HostRecord]:
         rows = connection.document(host_rows, "hosts")
-        return [read_host(row) for row in rows if self._dialect.is_alive(row[0])]
+        return [read_host(row) for row in rows if self._dialect.is_alive(connection, row[0])]
 
 
-def _retrieve(future: asyncio.Future[None]) -> None:
+def _retrieve(future: asyncio.Future[T]) -> None:
     """Nobody waits for it; what went wrong shows itself in the next operation."""
     if not future.cancelled():
         future.exception()

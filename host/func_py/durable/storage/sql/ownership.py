@@ -16,6 +16,7 @@ from func_py.durable.storage.sql.records import Records
 from func_py.durable.storage.sql.rows import (
     activity_rows,
     encode_text,
+    host_row,
     host_rows,
     lease_rows,
     message_rows,
@@ -72,10 +73,8 @@ class Ownership:
                     "machine. An embedded task hub works on one machine only; use a database "
                     "server as storage provider, or stop the other host."
                 )
-        self._dialect.enter(host.host_id)
-        functions = encode_text(list(host.functions))
-        started_at = to_micros(host.started_at)
-        connection.execute("insert_host", host.host_id, boot_id, started_at, functions)
+        self._dialect.enter(host)
+        connection.execute("insert_host", *host_row(host, boot_id))
         number = connection.row("host_number", host.host_id)
         assert number is not None
         return cast("int", number[0])
@@ -91,7 +90,7 @@ class Ownership:
     def sweep(self, connection: Connection) -> None:
         """Forget the hosts that died."""
         for host_id, *_ in connection.document(host_rows, "hosts"):
-            if host_id != self.host_id and not self._dialect.is_alive(host_id):
+            if host_id != self.host_id and not self._dialect.is_alive(connection, host_id):
                 connection.execute("release_all_records", host_id)
                 connection.execute("delete_host", host_id)
                 self._dialect.forget(host_id)
@@ -153,7 +152,8 @@ class Ownership:
         for partition, epoch in self.held.items():
             rows = connection.document(message_rows, "undelivered_messages", partition)
             if rows:
-                connection.execute("note_undelivered", epoch, partition)
+                # These, and not what another host is storing at this moment.
+                connection.execute_rows("note_delivered", [(row[0], epoch) for row in rows])
                 mail += [read_mail(row, partition, epoch) for row in rows]
         return mail
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,16 +38,27 @@ class Readers:
 
     def _call(self, function: Callable[[Connection], T]) -> T:
         try:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._dialect.connect_reader()
-            try:
-                return function(connection)
-            finally:
-                self._idle.append(connection)
+            with contextlib.suppress(IndexError):
+                while True:
+                    idle = self._idle.pop()
+                    try:
+                        return self._call_with(idle, function)
+                    except self._dialect.errors:
+                        # It may have been lost long ago, and the database be there again.
+                        if not idle.is_lost:
+                            raise
+            return self._call_with(self._dialect.connect_reader(), function)
         except self._dialect.errors as error:
             raise self._dialect.translate(error) from error
+
+    def _call_with(self, connection: Connection, function: Callable[[Connection], T]) -> T:
+        try:
+            return function(connection)
+        finally:
+            if connection.is_lost:
+                connection.close()
+            else:
+                self._idle.append(connection)
 
     async def close(self) -> None:
         """Let reads that are under way end, then close the connections. Idempotent."""

@@ -44,4 +44,8 @@ class Records:
 
     def _is_held_by_another(self, connection: Connection, key: str) -> bool:
         row = connection.row("record_holder", key)
-        return row is not None and row[0] != self._host_id and self._dialect.is_alive(row[0])
+        return (
+            row is not None
+            and row[0] != self._host_id
+            and self._dialect.is_alive(connection, row[0])
+        )

@@ -265,6 +265,12 @@ def read_activity(row: ActivityRow) -> ActivityTask:
     )
 
 
+def host_row(host: HostRecord, boot_id: str) -> Row:
+    """Values for `insert_host`."""
+    functions = encode_text(list(host.functions))
+    return host.host_id, boot_id, to_micros(host.started_at), functions
+
+
 def read_host(row: HostRow) -> HostRecord:
     """A stored host record."""
     host_id, _, started_at, functions = row

@@ -12,13 +12,13 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from func_py.durable.storage.base import HostRecord, Lost, LostReason, Mail
 from func_py.durable.storage.sql.changes import Batch, Change, Missed
-from func_py.durable.storage.sql.connection import Connection, Dialect
+from func_py.durable.storage.sql.connection import CommitInDoubt, Connection, Dialect
 from func_py.durable.storage.sql.ownership import Ownership
 from func_py.errors import FuncPyError, StorageError, StorageUnavailable
 
@@ -26,6 +26,10 @@ T = TypeVar("T")
 
 REFUSED_VALUES = (msgspec.EncodeError, UnicodeEncodeError, OverflowError, TypeError, ValueError)
 """What preparing a value raises, before any driver has seen it."""
+
+
+_DOUBT_POLL_S = 0.1
+"""How often an idle writer asks for the fate of its last transaction."""
 
 
 class Operation(Generic[T]):
@@ -54,6 +58,15 @@ class CallOperation(Operation[T]):
         self.call = call
 
 
+class Doubt(NamedTuple):
+    """A transaction of which nobody knows whether it was committed, until the store answers."""
+
+    group: Sequence[Operation[object]]
+    mail: Sequence[Mail]
+    held_before: dict[int, int]
+    was_committed: Callable[[], bool]
+
+
 class Writer:
     """Owns the writing connection and the thread it is used in.
 
@@ -77,7 +90,11 @@ class Writer:
     ) -> None:
         self._dialect = dialect
         self._refused: tuple[type[Exception], ...] = (*REFUSED_VALUES, *dialect.refused)
-        self._undone: tuple[type[Exception], ...] = (Missed, *self._refused)
+        self._undone: tuple[type[Exception], ...] = (
+            Missed,
+            *self._refused,
+            *dialect.collided,
+        )
         self._unfit: tuple[type[Exception], ...] = (UnicodeEncodeError, *dialect.refused)
         self._host = host
         self._partition_count = partition_count
@@ -89,6 +106,7 @@ class Writer:
         self._ownership = Ownership(dialect, host.host_id)
         # Others may have stored what we have not seen; stays set until a transaction has looked.
         self._look = True
+        self._doubt: Doubt | None = None
         self._closed = False
         self._departing = False
         self._thread = threading.Thread(
@@ -118,6 +136,10 @@ class Writer:
     def call(self, call: Callable[[Connection, Ownership], T]) -> asyncio.Future[T]:
         """Call a function in a transaction, in the writer's thread."""
         return self._submit(CallOperation(self._loop, call))
+
+    def look(self) -> asyncio.Future[Sequence[Change]]:
+        """Look for what others stored."""
+        return self._submit(ChangesOperation(self._loop, []))
 
     async def close(self, patience: timedelta) -> None:
         """Leave the hub after what is under way, and end the thread. Idempotent, bounded."""
@@ -162,6 +184,7 @@ class Writer:
         finally:
             if connection is not None:
                 connection.close()
+            self._give_up_doubt()
             if self._departing:
                 self._dialect.forget(self._host.host_id)
             self._dialect.leave(self._host.host_id)
@@ -183,7 +206,8 @@ class Writer:
 
     def _collect(self) -> list[Operation[object] | None]:
         """Everything that waits; raises queue.Empty when nothing comes for a poll interval."""
-        operations = [self._inbox.get(timeout=self._poll_s)]
+        patience_s = self._poll_s if self._doubt is None else min(self._poll_s, _DOUBT_POLL_S)
+        operations = [self._inbox.get(timeout=patience_s)]
         with contextlib.suppress(queue.Empty):
             while operations[-1] is not None:
                 operations.append(self._inbox.get_nowait())
@@ -192,36 +216,70 @@ class Writer:
     def _poll(self, connection: Connection) -> None:
         """Look for what others stored. An error shows itself in the next operation."""
         with contextlib.suppress(*self._dialect.errors):
+            self._settle_doubt()
             self._look |= self._dialect.others_committed(connection)
-        if self._look:
-            self._store(connection, [])
+            if self._look:
+                self._store(connection, [])
 
     def _store(self, connection: Connection, group: Sequence[Operation[object]]) -> None:
         """Store a group in one transaction, and hand over results and mail."""
         held = dict(self._ownership.held)
-        changes = [c for o in group if isinstance(o, ChangesOperation) for c in o.changes]
         mail: list[Mail] = []
         try:
-            together = _together(changes)
-            try:
-                mail = self._transact(connection, group, changes, together)
-            except self._undone:
-                if together is None:
-                    raise
-                # Found out before any call: only the batch has to be repeated, one by one.
-                mail = self._transact(connection, group, changes, None)
+            self._settle_doubt()
+            self._transact_group(connection, group, mail)
+        except CommitInDoubt as doubt:
+            self._doubt = Doubt(group, mail, held, doubt.was_committed)
         except Exception as error:  # noqa: BLE001 - handed to everybody in the group
-            self._ownership.held = held
-            self._ownership.concerned.clear()
-            for operation in group:
-                operation.result = self._translated(error)
+            self._fail(group, error, held)
         else:
-            if self._look:
-                self._on_loop(self._notice)
-            self._look = False
+            self._succeed(group, mail)
+            for host_id in self._ownership.concerned:
+                self._dialect.ring(connection, host_id)
+
+    def _settle_doubt(self) -> None:
+        """Find out what became of the last transaction; raises while the store does not answer."""
+        if self._doubt is None:
+            return
+        was_committed = self._doubt.was_committed()
+        doubt, self._doubt = self._doubt, None
+        if was_committed:
+            # Whom it concerns looks by itself after an outage.
+            self._succeed(doubt.group, doubt.mail)
+        else:
+            self._fail(doubt.group, self._unanswered(), doubt.held_before)
+
+    def _give_up_doubt(self) -> None:
+        if self._doubt is not None:
+            self._fail(self._doubt.group, self._unanswered(), self._doubt.held_before)
+
+    def _succeed(self, group: Sequence[Operation[object]], mail: Sequence[Mail]) -> None:
+        if self._look:
+            self._on_loop(self._notice)
+        self._look = False
         self._hand_over(group, mail)
-        for host_id in self._ownership.concerned:
-            self._dialect.ring(host_id)
+
+    def _fail(
+        self, group: Sequence[Operation[object]], error: Exception, held: dict[int, int]
+    ) -> None:
+        self._ownership.held = held
+        self._ownership.concerned.clear()
+        for operation in group:
+            operation.result = self._translated(error)
+        self._hand_over(group, [])
+
+    def _transact_group(
+        self, connection: Connection, group: Sequence[Operation[object]], mail: list[Mail]
+    ) -> None:
+        changes = [c for o in group if isinstance(o, ChangesOperation) for c in o.changes]
+        together = _together(changes)
+        try:
+            self._transact(connection, group, changes, together, mail)
+        except self._undone:
+            if together is None:
+                raise
+            # Found out before any call: only the batch has to be repeated, one by one.
+            self._transact(connection, group, changes, None, mail)
 
     def _transact(
         self,
@@ -229,12 +287,19 @@ class Writer:
         group: Sequence[Operation[object]],
         changes: Sequence[Change],
         together: Batch | None,
-    ) -> list[Mail]:
-        """One transaction: the changes in one batch or, without it, one by one; then the calls."""
+        mail: list[Mail],
+    ) -> None:
+        """One transaction: the changes in one batch or, without it, one by one; then the calls.
+
+        `mail` is what it delivers when it is committed.
+        """
         partitions = {posted.partition for change in changes for posted in change.messages}
-        mail: list[Mail] = []
+        # A batch only inserts, or hits every row it means. What reads and then writes is alone.
+        calls = [o for o in group if isinstance(o, CallOperation)]
+        shared = not calls and (together is not None or not changes)
+        mail.clear()
         self._ownership.concerned.clear()
-        with self._dialect.transaction(connection):
+        with self._dialect.transaction(connection, shared=shared):
             # First what others stored earlier, or our own message would overtake it.
             self._look |= self._dialect.others_committed(connection)
             if self._look:
@@ -245,11 +310,9 @@ class Writer:
             else:
                 for change in changes:
                     mail += self._store_alone(connection, change)
-            for operation in group:
-                if isinstance(operation, CallOperation):
-                    self._call(connection, operation)
+            for operation in calls:
+                self._call(connection, operation)
             self._ownership.tell_owners(connection, partitions - self._ownership.held.keys())
-        return mail
 
     def _store_alone(self, connection: Connection, change: Change) -> list[Mail]:
         connection.execute("begin_change")
@@ -325,6 +388,9 @@ class Writer:
                     operation.future.set_exception(self._unavailable())
         if not self._ended.done():
             self._ended.set_result(None)
+
+    def _unanswered(self) -> StorageUnavailable:
+        return StorageUnavailable(f"the task hub {self._dialect.location} did not answer")
 
     def _unavailable(self) -> StorageUnavailable:
         return StorageUnavailable(f"the task hub {self._dialect.location} is closed")

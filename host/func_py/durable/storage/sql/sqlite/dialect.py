@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from func_py.durable.faults import reach
+from func_py.durable.storage.base import HostRecord
 from func_py.durable.storage.sql.connection import Connection
 from func_py.durable.storage.sql.migrations import load_migrations
 from func_py.durable.storage.sql.queries import load_queries
@@ -51,6 +52,7 @@ class SqliteDialect:
         sqlite3.InterfaceError,
         sqlite3.ProgrammingError,
     )
+    collided: tuple[type[Exception], ...] = ()
 
     def __init__(self, state_dir: Path, hub: str) -> None:
         # Resolved: the same host file must have one name in this process.
@@ -122,7 +124,7 @@ class SqliteDialect:
             connection = self.connect_reader()
             try:
                 for host_id, *_ in connection.document(host_rows, "hosts"):
-                    if self.is_alive(host_id):
+                    if self.is_alive(connection, host_id):
                         raise UserError(
                             f"The task hub {self.location} is open in host {host_id}; stop it "
                             "before the hub is deleted."
@@ -194,8 +196,8 @@ class SqliteDialect:
     # ---- transactions ----------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def transaction(self, connection: Connection) -> Iterator[None]:
-        """One write transaction, behind the queue of processes."""
+    def transaction(self, connection: Connection, *, shared: bool) -> Iterator[None]:
+        """One write transaction, behind the queue of processes; never shared."""
         with self._turnstile.passed(), self._immediate(connection):
             yield
 
@@ -247,12 +249,12 @@ class SqliteDialect:
         except OSError:
             return ""
 
-    def enter(self, host_id: str) -> None:
+    def enter(self, host: HostRecord) -> None:
         """Lock this host's file and hang up its bell."""
         self._hosts.mkdir(exist_ok=True)
-        HELD.hold(self._hosts / host_id)
+        HELD.hold(self._hosts / host.host_id)
         with contextlib.suppress(OSError):
-            self._bell = Bell(self._bell_of(host_id))
+            self._bell = Bell(self._bell_of(host.host_id))
 
     @property
     def bell(self) -> int | None:
@@ -264,7 +266,7 @@ class SqliteDialect:
         if self._bell is not None:
             self._bell.answer()
 
-    def ring(self, host_id: str) -> None:
+    def ring(self, connection: Connection, host_id: str) -> None:
         """Write into the other's pipe."""
         ring(self._bell_of(host_id))
 
@@ -276,7 +278,7 @@ class SqliteDialect:
             self._bell = None
         self._turnstile.close()
 
-    def is_alive(self, host_id: str) -> bool:
+    def is_alive(self, connection: Connection, host_id: str) -> bool:
         """Its file is locked."""
         return HELD.is_locked(self._hosts / host_id)
 

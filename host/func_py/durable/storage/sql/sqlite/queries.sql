@@ -205,8 +205,9 @@ from (
 -- name: note_pending
 update messages set delivered_epoch = ?1 where partition = ?2 and delivered_epoch <> ?1
 
--- name: note_undelivered
-update messages set delivered_epoch = ?1 where partition = ?2 and delivered_epoch = 0
+-- name: note_delivered
+-- rows: id, epoch
+update messages set delivered_epoch = rows.epoch from {rows} where messages.id = rows.id
 
 -- ---- timers ------------------------------------------------------------------------------------
 

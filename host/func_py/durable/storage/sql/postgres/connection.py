@@ -1,0 +1,159 @@
+"""A connection to PostgreSQL: rows travel as arrays, steps in one pipeline, lost ones come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import psycopg
+
+from func_py.durable.storage.sql.connection import Connection, Step
+from func_py.durable.storage.sql.queries import Query, Row
+
+Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+"""Between attempts to connect again."""
+
+_IMPATIENT = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""So that a server that vanished is noticed. What the connection string says wins."""
+
+_PREPARED = 512
+
+_SESSION = """
+select set_config('search_path', quote_ident($1), false),
+       set_config('timezone', 'UTC', false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('default_transaction_read_only', $2, false),
+       set_config('synchronous_commit',
+                  case current_setting('synchronous_commit') when 'off' then 'on'
+                  else current_setting('synchronous_commit') end, false)
+"""
+
+
+def open_session(parameters: Mapping[str, Any], schema: str, *, read_only: bool = False) -> Raw:
+    """Connect, whatever the server's defaults are.
+
+    Args:
+        parameters: Of libpq, by name.
+        schema: Where unqualified names are looked up.
+        read_only: Refuse to write.
+
+    Raises:
+        psycopg.Error: The server does not answer, or refuses.
+    """
+    raw = psycopg.connect(
+        **{**_IMPATIENT, "application_name": "func-py", **parameters},
+        client_encoding="utf8",
+        autocommit=True,
+        cursor_factory=psycopg.RawCursor,
+    )
+    raw.prepared_max = _PREPARED
+    try:
+        raw.execute(_SESSION, (schema, "on" if read_only else "off"))
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+class PostgresConnection(Connection):
+    """Executes the queries on one hub.
+
+    Args:
+        connect: Makes a session.
+        queries: Of the dialect.
+        hub: The hub's number, 0 while it is not known.
+    """
+
+    raw: Raw
+
+    def __init__(self, connect: Callable[[], Raw], queries: Mapping[str, Query], hub: int) -> None:
+        super().__init__(connect(), queries)
+        self._connect = connect
+        self._texts = {name: _text(query, hub) for name, query in queries.items()}
+        self._pause_s = FIRST_PAUSE_S
+        self._not_before = 0.0
+        self._refusal: psycopg.Error | None = None
+
+    def execute(self, name: str, *values: object) -> int:
+        """See `Connection.execute`."""
+        return self.raw.execute(self._texts[name], values).rowcount
+
+    def execute_rows(self, name: str, rows: Sequence[Row]) -> int:
+        """See `Connection.execute_rows`."""
+        return self._send_rows(name, rows).rowcount if rows else 0
+
+    def execute_all(self, steps: Iterable[Step]) -> Iterator[int]:
+        """See `Connection.execute_all`; everything is sent at once."""
+        cursors: list[psycopg.Cursor[tuple[Any, ...]]] = []
+        failure: psycopg.Error | None = None
+        try:
+            with self.raw.pipeline():
+                cursors += [self._send_rows(name, rows) for name, rows in steps]
+        except psycopg.Error as error:
+            failure = error
+        for cursor in cursors:
+            if failure is not None and cursor.rowcount < 0:
+                break
+            yield cursor.rowcount
+        if failure is not None:
+            raise failure
+
+    def row(self, name: str, *values: object) -> tuple[Any, ...] | None:
+        """See `Connection.row`."""
+        return self.raw.execute(self._texts[name], values).fetchone()
+
+    def begin(self, *calls: tuple[str, Sequence[object]]) -> list[tuple[Any, ...]]:
+        """Begin a transaction, and execute queries with one row each; all in one round trip."""
+        with self.raw.pipeline():
+            self.raw.execute("begin")
+            cursors = [self.raw.execute(self._texts[name], values) for name, values in calls]
+        rows = [cursor.fetchone() for cursor in cursors]
+        return [row for row in rows if row is not None]
+
+    @property
+    def is_lost(self) -> bool:
+        """See `Connection.is_lost`."""
+        return self.raw.closed
+
+    def revive(self) -> None:
+        """Connect again when the connection was lost; raises psycopg.Error.
+
+        Between attempts is a growing pause, in which this raises what the last one did.
+        """
+        if not self.raw.closed:
+            return
+        if self._refusal is not None and time.monotonic() < self._not_before:
+            raise self._refusal
+        try:
+            self.raw = self._connect()
+        except psycopg.Error as error:
+            self._refusal = error
+            self._not_before = time.monotonic() + self._pause_s
+            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+            raise
+        self._refusal = None
+        self._pause_s = FIRST_PAUSE_S
+
+    def _send_rows(self, name: str, rows: Sequence[Row]) -> psycopg.Cursor[tuple[Any, ...]]:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        return self.raw.execute(self._texts[name], columns)
+
+
+def _text(query: Query, hub: int) -> str:
+    """The statement for one hub; a table of rows is made of an array per column."""
+    arrays = [
+        f"${number}::{column.split()[1]}[]" for number, column in enumerate(query.columns, start=1)
+    ]
+    names = ", ".join(column.split()[0] for column in query.columns)
+    table = f"unnest({', '.join(arrays)}) with ordinality rows ({names}, position)"
+    return query.text.replace("{rows}", table).replace("{hub}", str(hub))
