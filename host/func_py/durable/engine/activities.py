@@ -81,7 +81,6 @@ class ActivityPool:
             worker = loop.create_task(self._work())
             self._unstarted += 1
             self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
 
     def drop(self, instance_id: str, execution_id: str) -> None:
         """Forget the queued calls of an execution; running ones go on."""
@@ -122,8 +121,15 @@ class ActivityPool:
 
     async def _work(self) -> None:
         self._unstarted -= 1
-        while self._queue:
-            await self._one(self._queue.popleft())
+        worker = asyncio.current_task()
+        assert worker is not None
+        try:
+            while self._queue:
+                await self._one(self._queue.popleft())
+        finally:
+            # Not by a callback of the task, which comes an iteration of the loop later: a call
+            # that is queued meanwhile would wait for workers that have ended.
+            self._workers.discard(worker)
 
     async def _one(self, task: ActivityTask) -> None:
         reach("activity.before_run")
