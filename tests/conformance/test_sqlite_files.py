@@ -170,7 +170,8 @@ async def test_what_was_acquired_for_a_cancelled_caller_is_given_back(
     world = World(harness)
     first, second = await world.host(), await world.host()
     acquiring = asyncio.ensure_future(first.hub.acquire(range(PARTITIONS)))
-    await asyncio.sleep(0)
+    for _ in range(2):  # it is called, then handed to the thread that stores
+        await asyncio.sleep(0)
     block_until(file, "select count(holder) from partitions", PARTITIONS)
     acquiring.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -318,6 +319,23 @@ class TestBell:
     def test_a_missing_bell_is_not_rung(self, path: Path) -> None:
         ring(path)
         assert not path.exists()
+
+
+class TestCreation:
+    """Making the file while somebody else is at it."""
+
+    async def test_a_writer_that_was_first_is_waited_for(
+        self, harness: SqliteHarness, file: Path
+    ) -> None:
+        """SQLite itself refuses at once where a writer stands in the way of the WAL."""
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("begin immediate")
+            creation = asyncio.ensure_future(harness.hub().create_hub())
+            await asyncio.wait({creation}, timeout=0.05)
+            is_waiting = not creation.done()
+            other.execute("rollback")
+            await creation
+        assert is_waiting
 
 
 class TestHeldFiles:

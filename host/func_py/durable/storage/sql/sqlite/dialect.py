@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -32,6 +33,7 @@ _APPLICATION_ID = 0x46504879
 _OLDEST_SQLITE = (3, 37, 0)
 """Strict tables."""
 
+_BUSY_PAUSE_S = 0.01
 _BUSY_TIMEOUT_S = 10.0
 """Writers queue on the lock file; only foreign programs (a shell, a backup) make SQLite wait."""
 
@@ -93,8 +95,7 @@ class SqliteDialect:
         try:
             with turnstile.passed():
                 self._check_owner(connection)
-                # Cannot be changed inside a transaction; the lock file keeps others away.
-                connection.raw.execute("pragma journal_mode = wal")
+                _use_wal(connection)
                 with self._immediate(connection):
                     self._migrate(connection, partition_count)
         finally:
@@ -289,6 +290,24 @@ class SqliteDialect:
 
     def _bell_of(self, host_id: str) -> Path:
         return self._hosts / f"{host_id}.bell"
+
+
+def _use_wal(connection: Connection) -> None:
+    """Switch the file to WAL, which stays so; cannot be done inside a transaction.
+
+    SQLite does not wait for others here, it refuses at once. The lock file keeps other processes
+    away, but not other hubs of this one, nor readers.
+    """
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.raw.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
+        else:
+            return
 
 
 def _pragma(connection: Connection, name: str) -> int:
