@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conformance.harness import PARTITIONS, Host, World
+from conformance.harness import PARTITIONS, Host, World, ids_in_different_partitions
 from support.durable_values import NOON, activity, at, raised, scheduled, timer
 from support.engine import until
 from support.postgres_harness import PostgresHarness
@@ -22,7 +22,14 @@ from func_py.durable.storage.registry import HubSettings, find_provider
 from func_py.durable.storage.sql.connection import CommitInDoubt
 from func_py.durable.storage.sql.postgres.connection import PostgresConnection
 from func_py.durable.storage.sql.postgres.dialect import PostgresDialect
-from func_py.errors import ConfigError, SchemaMismatch, StorageError, StorageUnavailable, UserError
+from func_py.errors import (
+    ConfigError,
+    InstanceAlreadyExists,
+    SchemaMismatch,
+    StorageError,
+    StorageUnavailable,
+    UserError,
+)
 
 HOUR = timedelta(hours=1)
 SHORT_LEASE = timedelta(milliseconds=300)
@@ -121,6 +128,55 @@ class TestRings:
         owner, client = await world.owner(), await world.host()
         new = await client.create("a")
         assert await owner.receive_texts(1) == [new.start.id]
+
+
+class TestAtOnce:
+    """Hosts whose transactions run side by side."""
+
+    async def test_messages_of_all_hosts_arrive_once_and_in_order(
+        self, new_world: NewWorld
+    ) -> None:
+        world = new_world(poll=HOUR)
+        hosts = [await world.host(owns=[0, 1]), await world.host(owns=[2, 3])]
+        ids = ids_in_different_partitions(PARTITIONS)
+        for instance_id in ids:
+            await hosts[0].create(instance_id)
+
+        async def send_all(sender: str, host: Host) -> None:
+            for number in range(20):
+                for instance_id in ids:
+                    await host.hub.send(
+                        [raised(instance_id, id=f"{sender}.{number}.{instance_id}")]
+                    )
+
+        await asyncio.gather(send_all("x", hosts[0]), send_all("y", hosts[1]))
+        got: dict[tuple[str, str], list[int]] = {}
+        for host in hosts:
+            for message_id in await host.receive_texts(2 * (1 + 40)):
+                if "." in message_id:
+                    sender, number, instance_id = message_id.split(".")
+                    got.setdefault((sender, instance_id), []).append(int(number))
+        assert got == {(sender, i): list(range(20)) for sender in "xy" for i in ids}
+
+    async def test_hosts_that_start_the_same_ids_in_any_order_agree(
+        self, new_world: NewWorld
+    ) -> None:
+        """Clause 1. Each group has many ids, and the groups meet."""
+        world = new_world()
+        hosts = [await world.host(), await world.host()]
+        ids = [f"a{number}" for number in range(20)]
+
+        async def start(host: Host, instance_id: str) -> bool:
+            try:
+                await host.create(instance_id)
+            except InstanceAlreadyExists:
+                return False
+            return True
+
+        forth = asyncio.gather(*(start(hosts[0], i) for i in ids))
+        back = asyncio.gather(*(start(hosts[1], i) for i in reversed(ids)))
+        pairs = zip(await forth, reversed(await back), strict=True)
+        assert all(first is not second for first, second in pairs)
 
 
 class TestLeases:
