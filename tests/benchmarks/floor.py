@@ -1,8 +1,9 @@
 """The floor: what the SDK and SQLite cost alone, with no engine and no host around them.
 
 The SDK's own executor and context drive the orchestrators, one live execution per instance, from a
-plain loop. Activities are called inline. Each round of the loop is one SQLite transaction
-(WAL, `synchronous=FULL`) that writes what a durable engine cannot do without: an instance row, the
+plain loop. Async activities are called inline; plain ones, which may block, in the threads of a
+standard executor, all of a round at once. Each round of the loop is one SQLite transaction (WAL,
+`synchronous=FULL`) that writes what a durable engine cannot do without: an instance row, the
 history as JSON, and the rows of activities that are under way. An engine adds everything else, so
 nothing durable on this SDK and this disk is faster than this.
 """
@@ -16,6 +17,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,11 +172,13 @@ class Floor:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.executescript(_SCHEMA)
         self._functions = functions
+        self._threads = ThreadPoolExecutor()
         self._encode = msgspec.json.Encoder().encode
         self._count = 0
 
     def close(self) -> None:
-        """Close the file."""
+        """End the threads and close the file."""
+        self._threads.shutdown()
         self._db.close()
 
     def run(self, workload: Workload) -> float:
@@ -197,12 +201,13 @@ class Floor:
             self._commit(created, turns)
             # Only now, because effects follow the commit.
             live -= sum(instance.is_done for instance, *_ in turns)
-            ready = [(instance, []) for instance in created]
-            ready += [
+            begun = [
                 (instance, [(task, self._call(name, text)) for _, task, name, text in calls])
                 for instance, _, calls, _ in turns
                 if calls
             ]
+            ready = [(instance, []) for instance in created]
+            ready += [(instance, self._results(calls)) for instance, calls in begun]
         return time.perf_counter() - began
 
     def _new(self, workload: Workload) -> Instance:
@@ -210,14 +215,25 @@ class Floor:
         name = workload.orchestrator
         return Instance(self._count, name, workload.input, self._functions[name])
 
-    def _call(self, name: str, text: str) -> str:
-        value = self._functions[name](json.loads(text))
-        if inspect.iscoroutine(value):
-            try:
-                value.send(None)
-            except StopIteration as end:
-                value = end.value
-        return json.dumps(value)
+    def _call(self, name: str, text: str) -> Future[Any] | str:
+        """The result of an async function, or the future one of a plain function."""
+        function = self._functions[name]
+        argument = json.loads(text)
+        if not inspect.iscoroutinefunction(function):
+            return self._threads.submit(function, argument)
+        coroutine = function(argument)
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            return json.dumps(end.value)
+        raise RuntimeError(f"{name} waits for something, which no activity of the floor may")
+
+    @staticmethod
+    def _results(calls: Sequence[tuple[int, Future[Any] | str]]) -> list[tuple[int, str]]:
+        return [
+            (task, answer if isinstance(answer, str) else json.dumps(answer.result()))
+            for task, answer in calls
+        ]
 
     def _commit(
         self,

@@ -91,6 +91,7 @@ def generations(trial: Trial) -> None:
     for label in ("one", "two", "three", "end"):
         caller.raise_event("loop", "Item", label)
     caller.wait_for_end("loop")
+    settle(site, caller)  # what it left behind runs on
 
     assert_items_taken(site, caller, "loop")
     assert_results_are_real(site, "loop", trial.deaths)

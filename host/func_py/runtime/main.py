@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -31,6 +32,9 @@ function nothing is lost; at 0.3 ms a wide fan-out loses a tenth to the switchin
 
 def run(spec: ChildSpec, listener: socket.socket, channel: Connection) -> None:
     """Serve the app until told to stop. The entry point that the supervisor names."""
+    # What was imported lives as long as the process, so no collection need go through it: a full
+    # one took 8 ms for that, with all else at rest.
+    gc.freeze()
     faults.arm(os.environ.get("FUNC_PY_CRASH_AT", ""))
     os.chdir(spec.app_root)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
