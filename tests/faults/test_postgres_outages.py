@@ -95,9 +95,16 @@ async def test_work_goes_on_after_a_restart_and_the_log_says_so_once(
     async def outage_was_noticed() -> bool:
         return bool(said("does not answer"))
 
-    async with Host(harness.hub(), {"pair": pair}, {"count": lambda n: n}) as host:
+    stopped = asyncio.Event()
+
+    async def count(n: int) -> int:
+        await stopped.wait()  # so that there are results to be stored when nobody can
+        return n
+
+    async with Host(harness.hub(), {"pair": pair}, {"count": count}) as host:
         ids = [await host.client.start("pair") for _ in range(20)]
         await asyncio.to_thread(server.stop)
+        stopped.set()
         try:
             await until(outage_was_noticed, "the outage to be noticed")
         finally:
