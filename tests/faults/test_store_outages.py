@@ -237,8 +237,9 @@ async def test_a_host_stops_although_the_store_is_away(tmp_path: Path) -> None:
     assert state.output == "[1, 2]"
 
 
+@pytest.mark.parametrize("recursive", [False, True])
 async def test_a_damaged_history_stops_its_instance_and_no_other(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, recursive: bool
 ) -> None:
     damaged = "damaged"
     neighbour = next(
@@ -267,8 +268,37 @@ async def test_a_damaged_history_stops_its_instance_and_no_other(
             return "Instance 'damaged' cannot be loaded" in caplog.text
 
         await until(reported, "the damage to be reported")
-        await host.client.terminate(damaged, "beyond repair")
+        await host.client.terminate(damaged, "beyond repair", recursive=recursive)
         ended = await host.wait_for(damaged)
 
     assert state.output == "[1, 2]"
     assert ended.status is RuntimeStatus.TERMINATED
+
+
+async def test_a_damaged_history_cannot_be_rewound_and_harms_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(context: Any) -> None:
+        raise ValueError("at once")
+
+    host = Host(sqlite_hub(tmp_path), {"fails": fails})
+    async with host:
+        state = await host.run("fails")
+        change(tmp_path, "update history set body = '[{}]'")
+        await host.client.rewind(state.instance_id, None)
+
+        async def reported() -> bool:
+            return "cannot be rewound" in caplog.text
+
+        await until(reported, "the damage to be reported")
+        after = await host.client.get(state.instance_id)
+
+        async def forgotten() -> bool:
+            with closing(sqlite3.connect(tmp_path / "TestHub.db")) as connection:
+                (left,) = connection.execute("select count(*) from messages").fetchone()
+            return bool(left == 0)
+
+        await until(forgotten, "the request to be deleted")
+
+    assert after == state
+    assert "is dropped" not in caplog.text

@@ -109,8 +109,7 @@ def json_text(body: bytes) -> str | None:
     if not body.strip():
         return None
     try:
-        msgspec.json.decode(body, type=msgspec.Raw)
         msgspec.json.decode(body)
         return body.decode("utf-8")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested too deep
         return None

@@ -135,6 +135,12 @@ async def test_start_with_broken_json_is_400(api: DurableApi) -> None:
     assert (response.status, response.body["Message"]) == (400, "Invalid JSON content")
 
 
+async def test_json_nested_beyond_reason_is_400(api: DurableApi) -> None:
+    response = await call(api, "POST", "/orchestrators/echo", "[" * 200_000 + "]" * 200_000)
+
+    assert (response.status, response.body["Message"]) == (400, "Invalid JSON content")
+
+
 async def test_start_of_a_running_id_is_500_with_the_official_text(
     api: DurableApi, host: Host
 ) -> None:

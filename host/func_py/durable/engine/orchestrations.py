@@ -31,7 +31,7 @@ from func_py.durable.model import (
 )
 from func_py.durable.replay.session import Session
 from func_py.durable.storage.base import Lease, Turn
-from func_py.errors import DurableError, FuncPyError
+from func_py.errors import DurableError, FuncPyError, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
 
@@ -81,14 +81,14 @@ class Orchestrations:
 
     def begin(self, slot: Slot) -> Running | None:
         """Start a turn; None when the instance must be loaded first or nothing is to be done."""
+        if any(isinstance(i.event, ExecutionRewound) for i in slot.inbox):
+            slot.busy = True
+            self._owner.spawn(self._rewind(slot))
+            return None
         state = slot.state
         terminating = any(isinstance(i.event, ExecutionTerminated) for i in slot.inbox)
         if state is None:
             self._owner.load(slot, history=not terminating)
-            return None
-        if any(isinstance(i.event, ExecutionRewound) for i in slot.inbox):
-            slot.busy = True
-            self._owner.spawn(self._rewind(slot))
             return None
         items = self._valid(slot, state)
         if not items:
@@ -211,10 +211,15 @@ class Orchestrations:
 
     async def _terminate_all(self, slot: Slot, state: InstanceState) -> None:
         """Terminate an instance with the children it has started and not heard of again."""
-        events = await self._parts.hub.get_history(slot.instance_id)
+        children: Sequence[str] = ()
+        try:
+            children = open_children(await self._parts.hub.get_history(slot.instance_id))
+        except StorageUnavailable:
+            raise
+        except Exception:
+            log.exception("The children of instance '%s' cannot be told.", slot.instance_id)
         items, slot.inbox = slot.inbox, []
         time = turn_time(slot, items, self._parts.clock.now())
-        children = open_children(events)
         turn = terminating_turn(self._owner.lease, slot, state, items, time, children)
         self._owner.submit(slot.run(items, turn))
 
@@ -222,41 +227,48 @@ class Orchestrations:
         """Rewind a failed instance; a child that has not failed only learns whom to answer."""
         items = [i for i in slot.inbox if isinstance(i.event, ExecutionRewound)]
         slot.inbox = [i for i in slot.inbox if not isinstance(i.event, ExecutionRewound)]
-        loaded = await self._parts.hub.load(slot.instance_id)
-        asked = items[0].event
-        assert isinstance(asked, ExecutionRewound)
-        now = self._parts.clock.now()
         turn: Turn | None = None
-        if loaded is None:
-            if asked.parent is not None:
-                problem = f"The sub-orchestration '{slot.instance_id}' does not exist any more."
-                answer = refusal(asked.parent, asked.parent.task_id, problem, now)
-                await self._parts.hub.send([answer])
-        elif loaded.state.status is RuntimeStatus.FAILED:
-            time = max(now, loaded.state.last_updated_at)
-            turn = rewinding_turn(
-                self._owner.lease,
-                loaded.token,
-                loaded.state,
-                loaded.history,
-                items[:1],
-                asked,
-                time,
-            )
-        elif asked.parent is not None:
-            turn = adopting_turn(
-                self._owner.lease, loaded.token, loaded.state, items[:1], asked.parent, now
-            )
+        try:
+            turn = await self._rewound(slot.instance_id, items[0])
+        except StorageUnavailable:
+            raise
+        except Exception:
+            # It would come back with every recovery of the partition.
+            log.exception("Instance '%s' cannot be rewound; it stays failed.", slot.instance_id)
         slot.busy = False
-        if turn is None:
-            self._owner.discard(items)
-            self._owner.enqueue(slot)
-        else:
+        if turn is not None:
             self._owner.discard(items[1:])
             self._parts.sessions.dropped(slot)
             slot.forget()
             slot.state, slot.token = turn.state, turn.token
             self._owner.submit(slot.run(items[:1], turn))
+            return
+        self._owner.discard(items)
+        if slot.inbox:
+            self._owner.enqueue(slot)
+        elif slot.session is None:
+            self._owner.forget(slot)
+
+    async def _rewound(self, instance_id: str, item: Item) -> Turn | None:
+        """The turn that a request to rewind asks for, by what is stored now; None: nothing."""
+        asked = item.event
+        assert isinstance(asked, ExecutionRewound)
+        loaded = await self._parts.hub.load(instance_id)
+        now = self._parts.clock.now()
+        lease = self._owner.lease
+        if loaded is None:
+            if asked.parent is not None:
+                problem = f"The sub-orchestration '{instance_id}' does not exist any more."
+                answer = refusal(asked.parent, asked.parent.task_id, problem, now)
+                await self._parts.hub.send([answer])
+            return None
+        state, token = loaded.state, loaded.token
+        if state.status is RuntimeStatus.FAILED:
+            time = max(now, state.last_updated_at)
+            return rewinding_turn(lease, token, state, loaded.history, [item], asked, time)
+        if asked.parent is not None:
+            return adopting_turn(lease, token, state, [item], asked.parent, now)
+        return None
 
     def quarantine(self, slot: Slot, error: Exception) -> Running | None:
         """Fail an instance that cannot be run, so that it takes nothing else down."""
