@@ -12,6 +12,8 @@ FuncPyError
 │   ├── InvalidInstanceId      the id cannot be used
 │   ├── FunctionNotRegistered  a start names an orchestrator that nobody has
 │   ├── NonDeterminismError    event index, expected, got
+│   ├── VersionMismatch        an instance is of a version this host must not run
+│   ├── PoisonousWork          it was running whenever the host died
 │   ├── TaskHubNotFound        it was not created yet
 │   └── SchemaMismatch         found and required versions of a task hub
 ├── StorageError
@@ -193,6 +195,24 @@ class SchemaMismatch(DurableError):
         super().__init__(
             f"The task hub at {location} has {found}, this host needs {required}. "
             "Use the matching version, or another hubName."
+        )
+
+
+class VersionMismatch(DurableError):
+    """The instance has a version that this host is not to run; fails it."""
+
+
+class PoisonousWork(DurableError):
+    """A turn or an activity call was in hand each time the host died; it is not run again.
+
+    `what`: the work, in words for people.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"{what} was running each of the last three times the host process died, so it is not "
+            "run again. Look for a crash in native code, os._exit or memory that runs out."
         )
 
 

@@ -31,15 +31,11 @@ from func_py.durable.model import (
 )
 from func_py.durable.replay.session import Session
 from func_py.durable.storage.base import Lease, Turn
-from func_py.errors import DurableError, FuncPyError, StorageUnavailable
+from func_py.errors import FuncPyError, StorageUnavailable, VersionMismatch
 
 log = logging.getLogger("func_py.durable.engine")
 
 _SLOW_TURN_S = 1.0
-
-
-class VersionMismatch(DurableError):
-    """The instance has a version that this host is not to run; fails it."""
 
 
 class Owner(Protocol):
@@ -93,13 +89,13 @@ class Orchestrations:
         items = self._valid(slot, state)
         if not items:
             return None
-        time = turn_time(slot, items, self._parts.clock.now())
         if terminating:
             if any(isinstance(i.event, ExecutionTerminated) and i.event.recursive for i in items):
                 slot.busy = True
                 self._owner.spawn(self._terminate_all(slot, state))
                 return None
             slot.inbox = []
+            time = turn_time(slot, items, self._parts.clock.now())
             return slot.run(items, terminating_turn(self._owner.lease, slot, state, items, time))
         if slot.problem is not None:
             return self.quarantine(slot, slot.problem)

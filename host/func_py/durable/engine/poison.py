@@ -9,19 +9,9 @@ from pathlib import Path
 
 from func_py.durable.engine.in_hand import Blame, InHand, examine
 from func_py.durable.storage.base import TaskKey
-from func_py.errors import DurableError
+from func_py.errors import PoisonousWork
 
 log = logging.getLogger("func_py.durable.engine")
-
-
-class PoisonousWork(DurableError):
-    """A turn or an activity call was in hand each time the host died; it is not run again."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"{what} was running each of the last three times the host process died, so it is not "
-            "run again. Look for a crash in native code, os._exit or memory that runs out."
-        )
 
 
 class Poison:
