@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
+from typing import Protocol
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.functions import ActivityRunner
+from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.poison import Poison
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, FailureDetails
@@ -25,6 +27,22 @@ _RECHECK = timedelta(seconds=5)
 def task_key(task: ActivityTask) -> TaskKey:
     """The key of an activity call."""
     return TaskKey(task.instance_id, task.execution_id, task.task_id)
+
+
+class Trader(Protocol):
+    """Who gives calls to other hosts and gets some from them."""
+
+    def queued(self) -> None:
+        """Calls may be waiting in the queue."""
+        ...
+
+    def hungry(self) -> None:
+        """There may be nothing to do for some worker."""
+        ...
+
+    def offer(self, tasks: Sequence[ActivityTask]) -> None:
+        """Let other hosts have these, which the pool does not hold any more."""
+        ...
 
 
 class ActivityPool:
@@ -43,6 +61,7 @@ class ActivityPool:
         elsewhere: Callable[[str], Awaitable[bool]],
         poison: Poison,
         clock: Clock,
+        heartbeat: Heartbeat,
     ) -> None:
         """`elsewhere(name)`: does another live host of the hub have this activity?"""
         self._runner = runner
@@ -51,14 +70,29 @@ class ActivityPool:
         self._elsewhere = elsewhere
         self._poison = poison
         self._clock = clock
+        self._heartbeat = heartbeat
         self._queue: deque[ActivityTask] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._alone: set[asyncio.Task[None]] = set()
-        self._waiting: dict[TaskKey, Timer] = {}
+        self._waiting: dict[TaskKey, tuple[ActivityTask, Timer]] = {}
         self._unstarted = 0
         """Workers that exist and have not taken a call yet."""
         self._closed = False
         self.held: set[TaskKey] = set()
+        self.started = 0
+        """Calls taken out of the queue so far."""
+        self.trader: Trader | None = None
+        """Set while there are other hosts."""
+
+    @property
+    def queue_length(self) -> int:
+        """Calls that wait for a worker."""
+        return len(self._queue)
+
+    @property
+    def idle(self) -> int:
+        """Calls that could begin at once if there were any."""
+        return 0 if self._queue or self._closed else self._limit - len(self._workers)
 
     def dispatch(self, tasks: Iterable[ActivityTask]) -> None:
         """Queue calls; those held already are left out."""
@@ -81,6 +115,31 @@ class ActivityPool:
             worker = loop.create_task(self._work())
             self._unstarted += 1
             self._workers.add(worker)
+        if self.trader is not None:
+            self.trader.queued()
+
+    def take_tail(self, keep: int) -> list[ActivityTask]:
+        """Give up what waits behind the first `keep` calls of the queue, oldest first."""
+        tail = []
+        while len(self._queue) > keep:
+            task = self._queue.pop()
+            self.held.discard(task_key(task))
+            tail.append(task)
+        tail.reverse()
+        return tail
+
+    def withdraw(self, is_gone: Callable[[str], bool]) -> list[ActivityTask]:
+        """Give up the calls of some instances that have not begun; asked by instance id."""
+        gone = [task for task in self._queue if is_gone(task.instance_id)]
+        if gone:
+            self._queue = deque(t for t in self._queue if not is_gone(t.instance_id))
+        for key, (task, timer) in list(self._waiting.items()):
+            if is_gone(key.instance_id):
+                timer.cancel()
+                del self._waiting[key]
+                gone.append(task)
+        self.held.difference_update(map(task_key, gone))
+        return gone
 
     def drop(self, instance_id: str, execution_id: str) -> None:
         """Forget the queued calls of an execution; running ones go on."""
@@ -96,15 +155,16 @@ class ActivityPool:
         """The rows of these calls are gone from the store (taken or discarded)."""
         self.held.difference_update(keys)
 
-    def forget(self, task: ActivityTask) -> None:
-        """The result of this call has no taker; it may be started again."""
-        self.held.discard(task_key(task))
+    def settled(self, key: TaskKey) -> None:
+        """The result of this call is stored, or the call is not ours any more."""
+        self.held.discard(key)
+        self._poison.activities_settled([key])
 
     async def close(self, grace: float) -> None:
         """Start nothing more; give running calls `grace` seconds, then cancel them."""
         self._closed = True
         self._queue.clear()
-        for timer in self._waiting.values():
+        for _, timer in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
         workers = [*self._workers, *self._alone]
@@ -125,11 +185,17 @@ class ActivityPool:
         assert worker is not None
         try:
             while self._queue:
+                if not self._heartbeat.is_fresh:
+                    await self._heartbeat.wait()
+                    continue
+                self.started += 1
                 await self._one(self._queue.popleft())
         finally:
             # Not by a callback of the task, which comes an iteration of the loop later: a call
             # that is queued meanwhile would wait for workers that have ended.
             self._workers.discard(worker)
+            if self.trader is not None:
+                self.trader.hungry()
 
     async def _one(self, task: ActivityTask) -> None:
         reach("activity.before_run")
@@ -178,11 +244,14 @@ class ActivityPool:
             wait = await self._elsewhere(task.name)
         except StorageUnavailable:
             wait = True
+        key = task_key(task)
+        if wait and self.trader is not None:
+            self.held.discard(key)
+            self.trader.offer([task])
+            return
         if wait:
-            key = task_key(task)
-            self._waiting[key] = self._clock.call_at(
-                self._clock.now() + _RECHECK, lambda: self._again(task)
-            )
+            again = self._clock.call_at(self._clock.now() + _RECHECK, lambda: self._again(task))
+            self._waiting[key] = (task, again)
             return
         failure = FailureDetails(type="FunctionNotRegistered", message=str(error))
         self._done(task, ActivityResult(failure=failure))

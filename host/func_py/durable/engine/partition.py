@@ -75,6 +75,7 @@ class Partition:
         self._slots: dict[str, Slot] = {}
         self._ready: deque[Slot] = deque()
         self._pumping = False
+        self._leaving = False
         self._closed = False
         self._retries = Retries(parts.clock, self.enqueue)
         self._loader = Loader(
@@ -92,6 +93,11 @@ class Partition:
     def is_recovered(self) -> bool:
         """Is everything here that was stored when the lease began?"""
         return self._early is None
+
+    @property
+    def takes_results(self) -> bool:
+        """Are results of activities for us, and not for the next owner?"""
+        return not self._leaving and not self._closed
 
     # ---- deliveries ------------------------------------------------------------------------
 
@@ -126,7 +132,7 @@ class Partition:
 
     def deliver(self, mail: Mail) -> None:
         """Put a message into its instance's inbox; stale mail and second deliveries are dropped."""
-        if self._closed or mail.epoch != self.lease.epoch:
+        if self._leaving or self._closed or mail.epoch != self.lease.epoch:
             return
         if self._early is not None:
             self._early.append(mail)
@@ -170,7 +176,7 @@ class Partition:
         self._put(timer.instance_id, Item(event, timer.execution_id, timer=timer.task_id))
 
     def _put(self, instance_id: str, item: Item) -> None:
-        if self._closed:
+        if not self.takes_results:
             return
         slot = self._slots.get(instance_id)
         if slot is None:
@@ -197,6 +203,9 @@ class Partition:
         """Run turns for one slice of the loop, then hand them to the store together."""
         self._pumping = False
         if self._closed:
+            return
+        if not self._parts.heartbeat.is_fresh:
+            self._parts.heartbeat.then(self._pump_soon)
             return
         batch: list[Running] = []
         for _ in range(min(self._parts.options.turns_per_slice, len(self._ready))):
@@ -255,7 +264,8 @@ class Partition:
             self._parts.lost(self, "a commit that was not answered had happened")
         elif not there:
             # Purged, replaced, or never there; what a replacement brings comes with its start mail.
-            self.discard(slot.inbox)
+            stray, slot.inbox = slot.inbox, []
+            self.discard(stray)
             self._detach(slot)
         elif slot.inbox:
             self.enqueue(slot)
@@ -319,11 +329,11 @@ class Partition:
         slot.last_time = state.last_updated_at
         if turn.replaces_history:
             self._continued(slot, turn)
-        if turn.timers:
+        if turn.timers and not self._leaving:
             self._timers.add(t for t in turn.timers if t.fire_at < self._horizon)
         if turn.drop_activities:
             self._parts.pool.drop(slot.instance_id, state.execution_id)
-        if turn.activities:
+        if turn.activities and not self._leaving:
             self._parts.pool.dispatch(turn.activities)
         if state.status.is_terminal:
             if slot.session is not None:
@@ -367,7 +377,7 @@ class Partition:
         self._parts.sessions.dropped(slot)
         slot.forget()
         if self._closed or self._slots.get(slot.instance_id) is not slot:
-            self._parts.pool.release(i.task for i in items if i.task is not None)
+            self._hand_in(items)
         else:
             slot.inbox[:0] = items
 
@@ -413,9 +423,14 @@ class Partition:
         self.forget(slot)
         self._parts.sessions.dropped(slot)
         slot.forget()
-        # Results that no turn took: the calls run again when their rows are recovered.
-        self._parts.pool.release(item.task for item in slot.inbox if item.task is not None)
+        self._hand_in(slot.inbox)
         slot.inbox = []
+
+    def _hand_in(self, items: Sequence[Item]) -> None:
+        """Store the results that no turn of ours will take."""
+        for item in items:
+            if item.task is not None:
+                self._parts.exchange.hand_in(item.task, item.event)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """See `Owner.spawn`."""
@@ -429,6 +444,23 @@ class Partition:
             log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
             if not self._closed:
                 self._parts.lost(self, str(error))
+
+    async def leave(self, patience_s: float) -> None:
+        """Take nothing more, store what was begun, and close. The next owner gets all the rest.
+
+        Operations of an entity that last longer than `patience_s` run again there.
+        """
+        self._leaving = True
+        self._timers.close()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        while (self._ready and self._parts.heartbeat.is_fresh) or self._tasks:
+            self._pump()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=max(0.0, deadline - loop.time()))
+            if loop.time() >= deadline:
+                break
+        self.close()
 
     def close(self) -> None:
         """Run nothing more. Commits under way go on, but have no effects here."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from func_py.clock import Clock
 from func_py.durable.engine.activities import ActivityPool
 from func_py.durable.engine.entity_pool import EntityPool
+from func_py.durable.engine.exchange import Exchange
 from func_py.durable.engine.functions import FunctionTable
+from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.poison import Poison
@@ -30,6 +32,8 @@ class Parts:
     clock: Clock
     options: EngineOptions
     pool: ActivityPool
+    exchange: Exchange
+    heartbeat: Heartbeat
     entities: EntityPool
     delivers_once: bool
     """The hub gives no message again that a turn took (Capability.TRANSACTIONS)."""

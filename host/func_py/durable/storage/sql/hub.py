@@ -57,6 +57,7 @@ from func_py.durable.storage.sql.rows import (
     encode_text,
     host_rows,
     instance_rows,
+    lease_rows,
     read_history,
     read_host,
     read_instance,
@@ -196,7 +197,10 @@ class SqlTaskHub:
 
     async def renew(self) -> Sequence[Lease]:
         """See `TaskHub.renew`."""
-        return await self._writer.call(lambda c, o: o.leases(c))
+        if self.is_overdue:
+            # Whatever transaction comes next enters the hub again.
+            await self._writer.call(lambda c, o: None)
+        return await self._readers.read(self._own_leases)
 
     # ---- client ----------------------------------------------------------------------------
 
@@ -413,6 +417,10 @@ class SqlTaskHub:
         if "\0" in instance_id:
             raise ValueError("an instance id must not contain NUL characters")
         return partition_of(instance_id, self._partition_count)
+
+    def _own_leases(self, connection: Connection) -> list[Lease]:
+        rows = connection.document(lease_rows, "held_partitions", self._site.host_id)
+        return [Lease(partition, epoch) for partition, epoch in rows]
 
     def _live_hosts(self, connection: Connection) -> list[HostRecord]:
         rows = connection.document(host_rows, "hosts")
