@@ -37,6 +37,12 @@ log = logging.getLogger("func_py.durable.engine")
 
 _SLOW_TURN_S = 1.0
 
+_TOO_MANY = (
+    "Maximum amount of orchestration actions ({}) has been reached. This value can be configured "
+    "in host.json file as MaxOrchestrationActions."
+)
+"""In the words of the official extension."""
+
 
 class Owner(Protocol):
     """What a processor may ask of the partition it works for."""
@@ -152,6 +158,10 @@ class Orchestrations:
             time = turn_time(slot, items, self._parts.clock.now())
             version = self._parts.options.default_version
             turn = execution_turn(self._owner.lease, slot, state, items, time, version)
+            most = self._parts.options.max_actions
+            if turn is not None and slot.session is not None and slot.session.actions > most:
+                failure = FailureDetails(type="TooManyActions", message=_TOO_MANY.format(most))
+                turn = failing_turn(self._owner.lease, slot, state, items, time, failure)
             if turn is not None and turn.state.failure is not None:
                 failure = turn.state.failure
                 log.error(

@@ -14,6 +14,7 @@ from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
+from func_py.durable.engine.turn_limit import TurnLimit
 from func_py.durable.model import InstanceState
 from func_py.durable.storage.base import TaskHub
 
@@ -31,6 +32,7 @@ class Parts:
     options: EngineOptions
     pool: ActivityPool
     entities: EntityPool
+    turns: TurnLimit
     delivers_once: bool
     """The hub gives no message again that a turn took (Capability.TRANSACTIONS)."""
     poison: Poison
