@@ -88,6 +88,7 @@ class Engine:
             pool=self._pool,
             entities=self._entities,
             turns=TurnLimit(options.max_orchestrators),
+            replays=asyncio.Semaphore(options.max_replays),
             delivers_once=Capability.TRANSACTIONS in info.capabilities,
             poison=self._poison,
             sessions=self._sessions,

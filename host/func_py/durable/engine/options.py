@@ -40,5 +40,7 @@ class EngineOptions:
     verify: bool = False
     turns_per_slice: int = 64
     """Turns run before the event loop gets to do something else."""
+    max_replays: int = 8
+    """Histories read at a time to bring executions back."""
     replay_slice: int = 500
     """Stored events fed before the event loop gets to do something else."""

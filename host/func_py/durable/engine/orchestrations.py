@@ -12,6 +12,7 @@ from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.rewind import adopting_turn, rewinding_turn
 from func_py.durable.engine.slot import Item, Running, Slot
 from func_py.durable.engine.turns import (
+    CHILD_EVENTS,
     execution_turn,
     failing_turn,
     open_children,
@@ -31,6 +32,7 @@ from func_py.durable.model import (
 )
 from func_py.durable.replay.session import Session
 from func_py.durable.storage.base import Lease, Turn
+from func_py.durable.storage.histories import load_whole, whole_history
 from func_py.errors import FuncPyError, StorageUnavailable, VersionMismatch
 
 log = logging.getLogger("func_py.durable.engine")
@@ -219,7 +221,8 @@ class Orchestrations:
         """Terminate an instance with the children it has started and not heard of again."""
         children: Sequence[str] = ()
         try:
-            children = open_children(await self._parts.hub.get_history(slot.instance_id))
+            events = await whole_history(self._parts.hub, slot.instance_id, *CHILD_EVENTS)
+            children = open_children(events)
         except StorageUnavailable:
             raise
         except Exception:
@@ -259,7 +262,7 @@ class Orchestrations:
         """The turn that a request to rewind asks for, by what is stored now; None: nothing."""
         asked = item.event
         assert isinstance(asked, ExecutionRewound)
-        loaded = await self._parts.hub.load(instance_id)
+        loaded = await load_whole(self._parts.hub, instance_id)
         now = self._parts.clock.now()
         lease = self._owner.lease
         if loaded is None:

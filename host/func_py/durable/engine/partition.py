@@ -80,7 +80,12 @@ class Partition:
         self._closed = False
         self._retries = Retries(parts.clock, self.enqueue)
         self._loader = Loader(
-            parts.hub, parts.functions, parts.poison, parts.clock, parts.options.replay_slice
+            parts.hub,
+            parts.functions,
+            parts.poison,
+            parts.clock,
+            parts.options.replay_slice,
+            parts.replays,
         )
         self._orchestrations = Orchestrations(self, parts)
         self._entities = Entities(self, parts)

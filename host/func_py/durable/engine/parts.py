@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ class Parts:
     pool: ActivityPool
     entities: EntityPool
     turns: TurnLimit
+    replays: asyncio.Semaphore
+    """Bounds the histories that are read at a time, each a page."""
     delivers_once: bool
     """The hub gives no message again that a turn took (Capability.TRANSACTIONS)."""
     poison: Poison
