@@ -349,7 +349,7 @@ class CancelCases:
         loaded = await host.load("a")
         turn = make_turn(host.lease_of("a"), loaded.token, loaded.state, events=scheduled(1, 9))
         await host.commit(turn)
-        history = await host.hub.get_history("a")
+        history = await host.history("a")
         assert history in ([*scheduled(3), *scheduled(1, 9)], [*scheduled(2), *scheduled(1, 9)])
 
     async def test_cancelled_calls_leave_nothing_locked(self, world: World) -> None:

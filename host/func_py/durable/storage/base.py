@@ -35,8 +35,11 @@ CONTRACT
  9. Nothing a turn sends or hands out is visible to anybody before that turn is durable. What
     `create_instance`, `send` and `commit` reported as done survives the death of the process and of
     the machine.
-10. `get_history` returns the committed events of the current execution in the order they were
-    appended, without a gap; a turn with `replaces_history` leaves nothing of older ones.
+10. `read_history` gives the committed events of the current execution in the order they were
+    appended, without a gap, in pages of about PAGE_BYTES and at least one event; a turn with
+    `replaces_history` leaves nothing of older ones. A page continues exactly where the one before
+    ended, or raises HistoryChanged because that execution is not the current one any more. Pages
+    that continue a `load` are of the moment of its token: they also raise after another turn.
 11. `acquire` gives only partitions that are free or whose holder is dead, each with an epoch that
     the partition never had before. It returns at once with what it got.
 12. `recover` gives everything pending of a partition: messages in order, timers due before a given
@@ -50,7 +53,7 @@ CONTRACT
 15. `purge` deletes an instance and all that belongs to it; of an unfinished one it deletes nothing
     and raises InstanceNotFinished; of an unknown one it returns False. Mail to an entity stays: it
     comes into existence again.
-16. Reads (`get_instance`, `get_history`, `query_instances`) come from the store, work on any host
+16. Reads (`get_instance`, `read_history`, `query_instances`) come from the store, work on any host
     and see everything that was reported as done before they began.
 17. `query_instances` is ordered by creation time, then id; a continuation token continues exactly
     after the last item, whatever was inserted or deleted meanwhile. Entities are left out unless
@@ -116,6 +119,13 @@ REUSE_ANY: frozenset[RuntimeStatus] = frozenset(RuntimeStatus)
 Token = object
 """Opaque fence of one instance: equal means that nothing changed. SQL: the number of its row and of
 the turns committed to it. Azure Storage: the ETag of the sentinel row."""
+
+
+Position = object
+"""Where in a history a page ended; opaque, and of use to the provider that gave it only."""
+
+PAGE_BYTES = 1024 * 1024
+"""Size of a page of history as it is stored; a page ends with the event that reaches it."""
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -200,6 +210,16 @@ class Loaded(msgspec.Struct, frozen=True):
     state: InstanceState
     token: Token
     history: Sequence[HistoryEvent] = ()
+    """The first page (clause 10)."""
+    more: Position | None = None
+    """Asks `read_history` for the next page; None when this is all."""
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """Some events of a history, in order; `next` asks for those after them, if there are any."""
+
+    events: Sequence[HistoryEvent]
+    next: Position | None = None
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -317,8 +337,16 @@ class TaskHub(Protocol):
         """The stored record, or None. Contract: 16."""
         ...
 
-    async def get_history(self, instance_id: str) -> Sequence[HistoryEvent]:
-        """The events of the current execution, empty for unknown and Pending. Contract: 10, 16."""
+    async def read_history(self, instance_id: str, after: Position | None = None) -> HistoryPage:
+        """A page of the current execution's history. Contract: 10, 16.
+
+        Args:
+            instance_id: An unknown one, and one that is Pending, has an empty page.
+            after: What the page before, or `load`, gave; None for the first page.
+
+        Raises:
+            HistoryChanged: There is no page after that one any more.
+        """
         ...
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:

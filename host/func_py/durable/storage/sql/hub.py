@@ -14,7 +14,6 @@ import msgspec
 
 from func_py.durable.model import (
     ActivityTask,
-    HistoryEvent,
     InstanceState,
     Message,
     RuntimeStatus,
@@ -22,8 +21,10 @@ from func_py.durable.model import (
     partition_of,
 )
 from func_py.durable.storage.base import (
+    PAGE_BYTES,
     Capability,
     Committed,
+    HistoryPage,
     HostRecord,
     HubInfo,
     InstancePage,
@@ -33,6 +34,7 @@ from func_py.durable.storage.base import (
     Lost,
     LostReason,
     Mail,
+    Position,
     Record,
     Recovered,
     TaskKey,
@@ -52,6 +54,7 @@ from func_py.durable.storage.sql.connection import Connection, Dialect
 from func_py.durable.storage.sql.ownership import Ownership
 from func_py.durable.storage.sql.readers import Readers
 from func_py.durable.storage.sql.rows import (
+    HistoryPosition,
     InstanceRow,
     encode_text,
     host_rows,
@@ -66,6 +69,7 @@ from func_py.durable.storage.sql.rows import (
 )
 from func_py.durable.storage.sql.writer import REFUSED_VALUES, Writer
 from func_py.errors import (
+    HistoryChanged,
     InstanceNotFinished,
     StorageError,
     StorageUnavailable,
@@ -184,9 +188,10 @@ class SqlTaskHub:
         loaded = await self.load(instance_id, history=False)
         return None if loaded is None else loaded.state
 
-    async def get_history(self, instance_id: str) -> Sequence[HistoryEvent]:
-        """See `TaskHub.get_history`."""
-        return await self._readers.read(lambda c: _history(c, instance_id))
+    async def read_history(self, instance_id: str, after: Position | None = None) -> HistoryPage:
+        """See `TaskHub.read_history`."""
+        assert after is None or isinstance(after, HistoryPosition)
+        return await self._readers.read(lambda c: _history_page(c, instance_id, after))
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub.query_instances`; raises UserError for a token that is none of ours."""
@@ -386,17 +391,33 @@ def _retrieve(future: asyncio.Future[T]) -> None:
 
 
 def _load(connection: Connection, instance_id: str, history: bool) -> Loaded | None:
-    row = connection.row("instance_with_history" if history else "instance", instance_id)
+    if history:
+        row = connection.row("instance_with_history", instance_id, 0, PAGE_BYTES)
+    else:
+        row = connection.row("instance", instance_id)
     if row is None:
         return None
     state, token = read_instance(row[:9])
-    events = read_history(text_rows.decode(row[9])) if history else []
-    return Loaded(state, token, events)
+    if not history:
+        return Loaded(state, token, [])
+    events = read_history(text_rows.decode(row[9]))
+    start = HistoryPosition(token.number, token.execution_id, token.turns, 0)
+    return Loaded(state, token, events, start.after(events, token.history_length))
 
 
-def _history(connection: Connection, instance_id: str) -> list[HistoryEvent]:
-    bodies = connection.document(text_rows, "history", instance_id)
-    return read_history(bodies)
+def _history_page(
+    connection: Connection, instance_id: str, after: HistoryPosition | None
+) -> HistoryPage:
+    first = 0 if after is None else after.event
+    row = connection.row("history_page", instance_id, first, PAGE_BYTES)
+    if after is None:
+        if row is None:
+            return HistoryPage([])
+        after = HistoryPosition(row[0], row[1], None, 0)
+    if row is None or not after.is_of(*row[:3]):
+        raise HistoryChanged(instance_id)
+    events = read_history(text_rows.decode(row[4]))
+    return HistoryPage(events, after.after(events, row[3]))
 
 
 def _purge(connection: Connection, instance_id: str) -> bool:

@@ -106,8 +106,18 @@ where i.instance_id = ?
 -- name: instance_with_history
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
        i.progress, o.body,
-       (select json_group_array(body)
-        from (select body from history where number = i.number order by first_event))
+       (with recursive page (first_event, body, size) as (
+            select * from (
+                select first_event, body, length(body) from history
+                where number = i.number and first_event >= ?2
+                order by first_event limit 1)
+            union all
+            select h.first_event, h.body, page.size + length(h.body)
+            from page join history h on h.number = i.number and h.first_event = (
+                select min(first_event) from history
+                where number = i.number and first_event > page.first_event)
+            where page.size < ?3)
+        select json_group_array(body) from page)
 from instances i join origins o on o.number = i.number
 where i.instance_id = ?1
 
@@ -145,12 +155,23 @@ delete from activities where number = ?
 
 -- ---- history -----------------------------------------------------------------------------------
 
--- name: history
-select json_group_array(body)
-from (
-    select body from history
-    where number = (select number from instances where instance_id = ?)
-    order by first_event)
+-- name: history_page
+-- Row after row until the size is reached: the length of a text cannot be had without reading it.
+select i.number, i.execution_id, i.turns, i.history_length,
+       (with recursive page (first_event, body, size) as (
+            select * from (
+                select first_event, body, length(body) from history
+                where number = i.number and first_event >= ?2
+                order by first_event limit 1)
+            union all
+            select h.first_event, h.body, page.size + length(h.body)
+            from page join history h on h.number = i.number and h.first_event = (
+                select min(first_event) from history
+                where number = i.number and first_event > page.first_event)
+            where page.size < ?3)
+        select json_group_array(body) from page)
+from instances i
+where i.instance_id = ?1
 
 -- name: delete_histories
 -- rows: number
