@@ -177,6 +177,12 @@ class LeaseCases:
         await first.release()
         assert len(await second.hub.acquire(EVERY)) == PARTITIONS
 
+    async def test_no_more_than_asked_for_is_acquired(self, world: World) -> None:
+        first, second = await world.host(), await world.host()
+        assert len(await first.hub.acquire(EVERY, 3)) == 3
+        assert list(await second.hub.acquire(EVERY, 0)) == []
+        assert len(await second.hub.acquire(EVERY, 3)) == 1
+
     async def test_no_epoch_comes_twice(self, world: World) -> None:
         hosts = [await world.host(), await world.host()]
         epochs = []

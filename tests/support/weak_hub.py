@@ -80,6 +80,23 @@ class WeakHub:
         """See `TaskHub`."""
         return await self.hub.hosts()
 
+    async def publish(self, functions: Sequence[str]) -> None:
+        """See `TaskHub`."""
+        await self.hub.publish(functions)
+
+    async def watch_hosts(self, known: Sequence[HostRecord]) -> Sequence[HostRecord]:
+        """See `TaskHub`."""
+        return await self.hub.watch_hosts(known)
+
+    @property
+    def is_overdue(self) -> bool:
+        """See `TaskHub`."""
+        return self.hub.is_overdue
+
+    async def renew(self) -> Sequence[Lease]:
+        """See `TaskHub`."""
+        return await self.hub.renew()
+
     async def create_instance(
         self, state: InstanceState, start: Message, reusable: Collection[RuntimeStatus]
     ) -> None:
@@ -106,13 +123,15 @@ class WeakHub:
         """See `TaskHub`."""
         return await self.hub.purge(instance_id)
 
-    async def acquire(self, partitions: Collection[int]) -> Sequence[Lease]:
+    async def acquire(
+        self, partitions: Collection[int], limit: int | None = None
+    ) -> Sequence[Lease]:
         """See `TaskHub`."""
-        return await self.hub.acquire(partitions)
+        return await self.hub.acquire(partitions, limit)
 
-    async def release(self, leases: Sequence[Lease]) -> None:
+    async def release(self, leases: Sequence[Lease], keep: Collection[TaskKey] = ()) -> None:
         """See `TaskHub`."""
-        await self.hub.release(leases)
+        await self.hub.release(leases, keep)
 
     async def recover(self, lease: Lease, timers_until: datetime) -> Recovered:
         """See `TaskHub`; the mail is delivered once more by `receive`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Collection, Sequence
@@ -51,7 +52,7 @@ from func_py.durable.storage.sql.changes import (
     find_instance,
 )
 from func_py.durable.storage.sql.connection import Connection, Dialect
-from func_py.durable.storage.sql.ownership import Ownership
+from func_py.durable.storage.sql.ownership import News, Ownership
 from func_py.durable.storage.sql.readers import Readers
 from func_py.durable.storage.sql.rows import (
     HistoryPosition,
@@ -114,7 +115,8 @@ class SqlTaskHub:
         self._readers = Readers(dialect)
         self._mail: list[Mail] = []
         self._arrived = asyncio.Event()
-        self._others_wrote = asyncio.Event()
+        self._offered = asyncio.Event()
+        self._hosts_changed = asyncio.Event()
         self._partition_of = functools.lru_cache(8192)(self._find_partition)
         self._site = Site("", self._partition_of, lambda: 0)
 
@@ -131,7 +133,7 @@ class SqlTaskHub:
             host,
             self._partition_count,
             self._deliver,
-            self._others_wrote.set,
+            self._notice,
             self._poll_interval,
         )
         number = await self._opened.start()
@@ -171,6 +173,35 @@ class SqlTaskHub:
         """See `TaskHub.hosts`."""
         return await self._readers.read(self._live_hosts)
 
+    async def publish(self, functions: Sequence[str]) -> None:
+        """See `TaskHub.publish`."""
+        await self._writer.call(lambda c, o: o.publish(c, functions))
+
+    async def watch_hosts(self, known: Sequence[HostRecord]) -> Sequence[HostRecord]:
+        """See `TaskHub.watch_hosts`."""
+        while True:
+            is_told = self._hosts_changed.is_set()
+            self._hosts_changed.clear()
+            if self._writer.is_closed:
+                raise StorageUnavailable(f"the task hub {self._dialect.location} is closed")
+            hosts = await self.hosts()
+            if is_told or list(hosts) != list(known):
+                return hosts
+            # Who dies tells nobody; whoever is alone need not look.
+            patience_s = self._poll_interval.total_seconds() if len(hosts) > 1 else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._hosts_changed.wait()
+
+    @property
+    def is_overdue(self) -> bool:
+        """See `TaskHub.is_overdue`."""
+        return self._dialect.is_overdue
+
+    async def renew(self) -> Sequence[Lease]:
+        """See `TaskHub.renew`."""
+        return await self._writer.call(lambda c, o: o.leases(c))
+
     # ---- client ----------------------------------------------------------------------------
 
     async def create_instance(
@@ -204,14 +235,16 @@ class SqlTaskHub:
 
     # ---- owner -----------------------------------------------------------------------------
 
-    async def acquire(self, partitions: Collection[int]) -> Sequence[Lease]:
+    async def acquire(
+        self, partitions: Collection[int], limit: int | None = None
+    ) -> Sequence[Lease]:
         """See `TaskHub.acquire`."""
-        acquired = self._writer.call(lambda c, o: o.acquire(c, partitions))
-        return await self._or_give_back(acquired, lambda c, o, leases: o.release(c, leases))
+        acquired = self._writer.call(lambda c, o: o.acquire(c, partitions, limit))
+        return await self._or_give_back(acquired, lambda c, o, leases: o.release(c, leases, ()))
 
-    async def release(self, leases: Sequence[Lease]) -> None:
+    async def release(self, leases: Sequence[Lease], keep: Collection[TaskKey] = ()) -> None:
         """See `TaskHub.release`."""
-        await self._writer.call(lambda c, o: o.release(c, leases))
+        await self._writer.call(lambda c, o: o.release(c, leases, keep))
 
     async def recover(self, lease: Lease, timers_until: datetime) -> Recovered:
         """See `TaskHub.recover`."""
@@ -262,12 +295,12 @@ class SqlTaskHub:
         """See `TaskHub.claim_activities`."""
         while True:
             # Before looking: what is offered from now on is noticed.
-            self._others_wrote.clear()
+            self._offered.clear()
             claiming = self._writer.call(lambda c, o: o.claim(c, names, limit))
             claimed = await self._or_give_back(claiming, lambda c, o, tasks: o.offer(c, tasks))
             if claimed:
                 return claimed
-            await self._others_wrote.wait()
+            await self._offered.wait()
 
     async def complete_activity(self, key: TaskKey, result: Message) -> bool:
         """See `TaskHub.complete_activity`."""
@@ -321,7 +354,8 @@ class SqlTaskHub:
     def _wake_all(self) -> None:
         """Whoever waits finds the hub closed."""
         self._arrived.set()
-        self._others_wrote.set()
+        self._offered.set()
+        self._hosts_changed.set()
 
     @property
     def _writer(self) -> Writer:
@@ -349,6 +383,12 @@ class SqlTaskHub:
         if change.outcome.reason is LostReason.MISSING:
             return False
         raise StorageError(f"the task hub refused a value: {change.outcome.detail}")
+
+    def _notice(self, news: News) -> None:
+        if news.hosts:
+            self._hosts_changed.set()
+        if news.offers:
+            self._offered.set()
 
     def _deliver(self, mail: Sequence[Mail]) -> None:
         self._mail += mail

@@ -36,6 +36,10 @@ release savepoint change
 select
     (select coalesce(sum(epoch), 0)::bigint from partitions where hub = {hub} and holder = $1),
     (select coalesce(max(offer), 0) from activities where hub = {hub} and offered is not null),
+    (select string_agg(number::text || (functions = '[]')::text, ',' order by number)
+     from hosts where hub = {hub}),
+    (select string_agg(partition::text || ':' || epoch::text, ',' order by partition)
+     from partitions where hub = {hub} and holder is null),
     exists (
         select 1 from messages
         where hub = {hub} and delivered_epoch = 0
@@ -126,6 +130,9 @@ select exists (
 
 -- name: host_number
 select number from hosts where host_id = $1::text
+
+-- name: publish
+update hosts set functions = $1::text where hub = {hub} and host_id = $2::text
 
 -- name: delete_host
 delete from hosts where hub = {hub} and host_id = $1::text
@@ -439,6 +446,11 @@ where hub = {hub} and partition = $2::integer
 select coalesce(json_agg(json_build_array(
     i.instance_id, a.execution_id, a.task_id, a.attempt, a.body)
     order by a.number, a.execution_id, a.task_id), '[]')::text
+from activities a join instances i on i.number = a.number
+where a.hub = {hub} and a.partition = $1::integer and a.holder = $2::text
+
+-- name: held_activity_keys
+select coalesce(json_agg(json_build_array(i.instance_id, a.execution_id, a.task_id)), '[]')::text
 from activities a join instances i on i.number = a.number
 where a.hub = {hub} and a.partition = $1::integer and a.holder = $2::text
 

@@ -37,6 +37,16 @@ insert into hosts (host_id, boot_id, started_at, functions) values (?, ?, ?, ?)
 -- name: host_number
 select number from hosts where host_id = ?
 
+-- name: publish
+update hosts set functions = ? where host_id = ?
+
+-- name: stir
+select
+    (select coalesce(group_concat(number || (functions = '[]')), '') from hosts)
+        || '/' || (select coalesce(group_concat(partition || ':' || epoch), '')
+                   from partitions where holder is null),
+    exists (select 1 from activities where offered is not null)
+
 -- name: delete_host
 delete from hosts where host_id = ?
 
@@ -341,6 +351,11 @@ from (
     from activities a join instances i on i.number = a.number
     where a.partition = ? and a.holder = ?
     order by a.number, a.execution_id, a.task_id)
+
+-- name: held_activity_keys
+select json_group_array(json_array(i.instance_id, a.execution_id, a.task_id))
+from activities a join instances i on i.number = a.number
+where a.partition = ? and a.holder = ?
 
 -- name: free_activities
 update activities set holder = null where partition = ? and holder = ?
