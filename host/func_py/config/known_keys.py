@@ -23,7 +23,7 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     "": _keys(
         "$schema aggregator concurrency customHandler easyauth extensionBundle fileWatchingEnabled "
         "healthMonitor httpWorker isDefaultHostConfig managedDependency metadataProviderTimeout "
-        "scale sendCanceledInvocationsToWorker sequentialRestart singleton telemetryMode "
+        "scale sendCanceledInvocationsToWorker sequentialRestart singleton "
         "watchDirectories watchFiles"
     ),
     "aggregator": _keys("batchSize flushTimeout"),

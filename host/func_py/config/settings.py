@@ -139,6 +139,8 @@ class HostFile(_Section, frozen=True):
     function_timeout: TimeSpan | None = None
     functions: tuple[str, ...] = ()
     """The only functions to load; empty: all."""
+    telemetry_mode: str = ""
+    """`OpenTelemetry`: the host exports spans; anything else: it does not."""
     retry: RetrySettings | None = None
     logging: LoggingSettings = LoggingSettings()
     extensions: Extensions = Extensions()
@@ -167,5 +169,6 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     """How long an invocation may take; None: as long as it needs."""
     retry: RetrySettings | None
     functions: tuple[str, ...]
+    telemetry_mode: str
     warnings: tuple[str, ...]
     """What to tell the user, one line each."""

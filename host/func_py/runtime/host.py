@@ -24,6 +24,7 @@ from func_py.runtime.loading import (
     load_functions,
     unknown_names,
 )
+from func_py.runtime.telemetry import TelemetrySetup
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
 from func_py.supervisor.protocol import ChildSpec, FunctionLine, Ready
 from func_py.timers.listener import has_timer
@@ -73,7 +74,12 @@ async def serving(
         logs.install(invoker.current, is_muted)
 
         import_storage(config)
+        tracing = TelemetrySetup(config, environ)
         loaded = load_functions(spec.app_root, environ)
+        telemetry = tracing.begin()
+        if telemetry is not None:
+            stack.callback(telemetry.close)
+            invoker.add_around(telemetry.around)
         tell_extensions(loaded, environ)
         functions, unknown = _selected(loaded, spec.functions or config.functions)
         disabled = disabled_functions(functions, environ)
@@ -96,9 +102,10 @@ async def serving(
                 )
             )
             invoker.add_inputs(durable.inputs)
-        findings = lint_functions(enabled) if development else []
+        findings = lint_functions(loaded) if development else []
         for warning in (
             *config.warnings,
+            *tracing.warnings,
             *unknown,
             *key_notices(access, environ),
             *(finding.text for finding in findings),
@@ -142,7 +149,10 @@ async def serving(
             body_limit=_number(environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or DEFAULT_BODY_LIMIT,
         )
         if durable is not None and has_engine:
-            engine = await stack.enter_async_context(durable.running(enabled, invoker, drain_s))
+            ended = telemetry.ended if telemetry is not None else None
+            engine = await stack.enter_async_context(
+                durable.running(enabled, invoker, drain_s, ended)
+            )
             drain.add(lambda: engine.stop(drain_s))
         if durable is not None and has_timers:
             stop_timers = await stack.enter_async_context(
