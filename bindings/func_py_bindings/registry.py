@@ -11,6 +11,7 @@ from func_py_bindings import (
     entity,
     http,
     orchestration,
+    queue,
     timer,
     warmup,
 )
@@ -51,6 +52,7 @@ def default_registry() -> Registry:
             *activity.TYPES,
             *entity.TYPES,
             *durable_client.TYPES,
+            *queue.TYPES,
             *timer.TYPES,
             *warmup.TYPES,
         )

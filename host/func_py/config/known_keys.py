@@ -54,7 +54,7 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     ),
     "logging.console": _keys("formatterName formatterOptions logToStandardErrorThreshold"),
     "extensions": _keys(
-        "azureOpenAI blobs cosmosDB dapr eventGrid eventHubs kafka mcp queues rabbitMQ redis "
+        "azureOpenAI blobs cosmosDB dapr eventGrid eventHubs kafka mcp rabbitMQ redis "
         "sendGrid serviceBus signalR sql tables twilio warmup webPubSub"
     ),
     "extensions.blobs": _keys("centralizedPoisonQueue maxDegreeOfParallelism poisonBlobThreshold"),
@@ -66,10 +66,6 @@ _ACCEPTED: dict[str, frozenset[str]] = {
         "targetUnprocessedEventThreshold trackLastEnqueuedEventProperties transportType webProxy"
     ),
     "extensions.http": _keys("dynamicThrottlesEnabled enableChunkedRequestBinding"),
-    "extensions.queues": _keys(
-        "batchSize maxDequeueCount maxPollingInterval messageEncoding newBatchThreshold "
-        "visibilityTimeout"
-    ),
     "extensions.serviceBus": _keys(
         "autoComplete autoCompleteMessages batchOptions clientRetryOptions "
         "enableCrossEntityTransactions maxAutoLockRenewalDuration maxBatchWaitTime "

@@ -24,6 +24,7 @@ from func_py.runtime.access import access_of, disabled_functions, host_facts, ke
 from func_py.runtime.around import code_wrappers, tell_extensions
 from func_py.runtime.durable import WEBHOOK_KEY, durable_hub, uses_durable
 from func_py.runtime.http_rules import cors_policy, decorators, wrappers
+from func_py.runtime.storage_use import storage_of, uses_storage
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
 from func_py.supervisor.protocol import ChildSpec, FunctionLine, Ready
 from func_py.timers.listener import has_timer
@@ -96,6 +97,11 @@ async def serving(
                 )
             )
             invoker.add_inputs(durable.inputs)
+        storage = None
+        if uses_storage(functions):
+            storage = storage_of(config, functions, development=development)
+            stack.push_async_callback(storage.close)
+            invoker.add_services(storage.fetchers, storage.writers)
         for warning in (*config.warnings, *unknown, *key_notices(access, environ)):
             logs.announce(warning, logging.WARNING)
         for function in functions:
@@ -111,6 +117,7 @@ async def serving(
                 "httptrigger": http_calls(invoker),
                 "activitytrigger": activity_calls(invoker),
                 "timertrigger": timer_calls(invoker),
+                **(storage.calls(invoker) if storage is not None else {}),
             },
             logs,
         )
@@ -152,6 +159,10 @@ async def serving(
                 )
             )
             drain.add(stop_timers)
+        if storage is not None:
+            drain.add(
+                await stack.enter_async_context(storage.listening(enabled, invoker, logs, drain_s))
+            )
         stack.push_async_callback(drain.close)
         stack.push_async_callback(calls.stop, drain_s)
         stack.push_async_callback(front_end.stop, drain_s)

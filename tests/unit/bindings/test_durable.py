@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ class OneInvocation:
 
     invocation_id = "inv-7"
     function_name = "start"
+    binding_data: Mapping[str, object] = {}
 
 
 async def test_function_gets_a_client_of_its_invocation_instead_of_the_sdks_middleware() -> None:
