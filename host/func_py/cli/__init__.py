@@ -50,9 +50,11 @@ _NEW = {"new": "new:new_command"}
         **_START,
         **_NEW,
         "azurite": "azurite:azurite_command",
+        "check": "check:check_command",
         "init": "init:init_command",
         "keys": "keys:keys_group",
         "durable": "durable:durable_group",
+        "hub": "hub:hub_group",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -142,6 +142,10 @@ class Invoker:
         self._fetchers.update(fetchers)
         self._writers.update(writers)
 
+    def add_around(self, around: Sequence[Around]) -> None:
+        """Add outer wrappers, before functions are prepared."""
+        self._around = (*self._around, *around)
+
     def prepare(
         self,
         spec: FunctionSpec,
@@ -207,6 +211,7 @@ class Invoker:
         trace_parent: str = "",
         trace_state: str = "",
         retry: InvocationRetry | None = None,
+        cause: object = None,
     ) -> T | Failure:
         """Invoke a function.
 
@@ -217,6 +222,8 @@ class Invoker:
             trace_parent: W3C trace context of the caller, if any.
             trace_state: The rest of it.
             retry: Which attempt this is; None for the only one.
+            cause: What the call carries out, for those `around` it: an ActivityTask, an
+                EntityBatch.
 
         Returns:
             What `finish` made, or the failure, which has been logged.
@@ -234,6 +241,7 @@ class Invoker:
             trace_parent,
             trace_state,
             retry,
+            cause,
         )
         self._log.info(
             name, f"Executing 'Functions.{name}' (Reason='{reason}', Id={invocation_id})"

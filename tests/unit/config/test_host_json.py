@@ -378,3 +378,14 @@ def test_unknown_key_of_queues_is_told(load: Load) -> None:
     (warning,) = load(queues('{"maxDequeCount": 1}')).warnings
 
     assert "Did you mean 'maxDequeueCount'?" in warning
+
+
+def test_life_cycle_events_that_are_not_published_are_said_to_have_no_effect(load: Load) -> None:
+    config = load(durable('{"Notifications": {"eventGrid": {"topicEndpoint": "x"}}}'))
+
+    assert config.warnings == (
+        (
+            "host.json: 'extensions.durableTask.notifications' has no effect: "
+            "life cycle events are not published."
+        ),
+    )
