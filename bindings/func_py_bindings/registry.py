@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 from func_py_bindings import (
     activity,
+    blob,
     durable_client,
     entity,
     http,
     orchestration,
     queue,
+    table,
     timer,
     warmup,
 )
@@ -53,6 +55,8 @@ def default_registry() -> Registry:
             *entity.TYPES,
             *durable_client.TYPES,
             *queue.TYPES,
+            *blob.TYPES,
+            *table.TYPES,
             *timer.TYPES,
             *warmup.TYPES,
         )

@@ -185,6 +185,178 @@ def others(m: str) -> None: ...
         assert "Traceback" not in host.output
 
 
+def test_text_files_are_counted(tmp_path: Path, azurite: str) -> None:
+    with sample("text_files", tmp_path, azurite) as host:
+        assert host.get("/api/texts/hamlet/words").status == 404
+        assert host.request("PUT", "/api/texts/hamlet", "to be or not to be").status == 202
+        path = "/api/texts/hamlet/words"
+        wait_for(lambda: host.get(path).status == 200, "the words")
+        assert host.get(path).json() == {"to": 2, "be": 2, "or": 1, "not": 1}
+        said = "Counting the words of texts/hamlet.txt, 18 bytes."
+        wait_for(lambda: said in host.output, "the log")
+        # The same text again is another blob to storage, and to the trigger.
+        host.request("PUT", "/api/texts/hamlet", "to be or not to be")
+        wait_for(lambda: host.output.count("Counting the words") == 2, "the second time")
+
+
+def test_guest_book(tmp_path: Path, azurite: str) -> None:
+    with sample("guest_book", tmp_path, azurite) as host:
+        assert host.get("/api/guests/villa").json() == []
+        keys = [host.post("/api/guests/villa", text).text for text in ("One", "Two")]
+        host.post("/api/guests/hut", "Three")
+        assert host.get("/api/guests/villa").json() == ["One", "Two"]
+        assert host.get(f"/api/guests/villa/{keys[1]}").text == "Two"
+        assert host.get("/api/guests/villa/nobody").status == 404
+
+
+def test_blob_is_given_and_taken_in_every_form(tmp_path: Path, azurite: str) -> None:
+    code = """
+import hashlib, io
+
+@app.route(route="put/{form}")
+@app.blob_output(arg_name="b", path="forms%TEST%/{form}", connection="")
+def put(req, b: func.Out[bytes]) -> str:
+    forms = {"text": "grün", "raw": b"\\xff\\x00", "file": io.BytesIO(b"file"),
+             "big": b"Dummy" * 5_000_000}
+    b.set(forms[req.route_params["form"]])
+    return "put"
+
+@app.route(route="text")
+@app.blob_input(arg_name="b", path="forms%TEST%/text", connection="")
+def text(req, b: str) -> str:
+    return b
+
+@app.route(route="raw")
+@app.blob_input(arg_name="b", path="forms%TEST%/raw", connection="")
+def raw(req, b: bytes) -> str:
+    return repr(b)
+
+@app.route(route="stream/{form}")
+@app.blob_input(arg_name="b", path="forms%TEST%/{form}", connection="")
+def stream(req, b: func.InputStream) -> str:
+    return "none" if b is None else str(len(b.read()))
+"""
+    with running(tmp_path, {"function_app.py": HEADER + code}, azurite) as host:
+        assert host.get("/api/stream/text").text == "none"
+        for form in ("text", "raw", "file", "big"):
+            assert host.get(f"/api/put/{form}").text == "put"
+        assert host.get("/api/text").text == "grün"
+        assert host.get("/api/raw").text == repr(b"\xff\x00")
+        assert host.get("/api/stream/file").text == "4"
+        assert host.get("/api/stream/big").text == "25000000"
+
+
+def test_failing_blob_is_tried_again_and_put_aside(tmp_path: Path, azurite: str) -> None:
+    code = """
+@app.route(route="put")
+@app.blob_output(arg_name="b", path="bad%TEST%/x", connection="")
+def put(req, b: func.Out[str]) -> str:
+    b.set("x")
+    return "put"
+
+@app.blob_trigger(arg_name="b", path="bad%TEST%", connection="")
+def fails(b: str) -> None:
+    raise ValueError("bad blob")
+
+@app.queue_trigger(arg_name="m", queue_name="webjobs-blobtrigger-poison", connection="")
+def aside(m: func.QueueMessage) -> None:
+    logging.info("aside: %s", m.get_json()["ContainerName"])
+"""
+    settings = {"AzureFunctionsJobHost__extensions__blobs__poisonBlobThreshold": "2"}
+    with running(tmp_path, {"function_app.py": HEADER + code}, azurite, **settings) as host:
+        host.get("/api/put")
+        wait_for(lambda: "aside: bad" in host.output, "the message in the poison queue")
+        assert host.output.count("ValueError: bad blob") == 2
+
+
+def test_blob_is_worked_on_once_by_two_hosts_and_after_a_restart(
+    tmp_path: Path, azurite: str
+) -> None:
+    code = """
+@app.route(route="put/{name}")
+@app.blob_output(arg_name="b", path="once%TEST%/{name}", connection="")
+def put(req, b: func.Out[str]) -> str:
+    b.set("x")
+    return "put"
+
+@app.blob_trigger(arg_name="b", path="once%TEST%/{name}", connection="")
+def work(b: func.InputStream) -> None:
+    logging.info("worked on %s", b.name)
+"""
+    shared = {"TEST": uuid.uuid4().hex[:12], "AzureFunctionsWebHost__hostid": uuid.uuid4().hex}
+    files = {"function_app.py": HEADER + code}
+    with (
+        running(tmp_path / "1", files, azurite, **shared) as one,
+        running(tmp_path / "2", files, azurite, **shared) as two,
+    ):
+        for number in range(5):
+            one.get(f"/api/put/{number}")
+
+        def count() -> int:
+            return one.output.count("worked on") + two.output.count("worked on")
+
+        wait_for(lambda: count() == 5, "all blobs")
+    with running(tmp_path / "3", files, azurite, **shared) as three:
+        three.get("/api/put/late")
+        wait_for(lambda: "worked on" in three.output, "the new blob")
+        assert three.output.count("worked on") == 1
+        assert "worked on once" in three.output
+        assert count() == 5
+
+
+def test_sdk_types_of_blobs(tmp_path: Path, azurite: str) -> None:
+    code = """
+import azurefunctions.extensions.bindings.blob as blob
+
+@app.route(route="put")
+@app.blob_output(arg_name="b", path="sdk%TEST%/x", connection="AzureWebJobsStorage")
+def put(req, b: func.Out[str]) -> str:
+    b.set("content")
+    return "put"
+
+@app.blob_trigger(arg_name="b", path="sdk%TEST%/{name}", connection="AzureWebJobsStorage")
+def work(b: blob.BlobClient) -> None:
+    logging.info("client of %s: %s", b.blob_name, b.download_blob().readall())
+
+@app.route(route="get")
+@app.blob_input(arg_name="b", path="sdk%TEST%/x", connection="AzureWebJobsStorage")
+@app.blob_input(arg_name="c", path="sdk%TEST%/x", connection="AzureWebJobsStorage")
+@app.blob_input(arg_name="d", path="sdk%TEST%/x", connection="AzureWebJobsStorage")
+def get(req, b: blob.StorageStreamDownloader, c: blob.ContainerClient, d: str) -> str:
+    return f"{b.readall()} {sum(1 for _ in c.list_blobs())} {d}"
+"""
+    with running(tmp_path, {"function_app.py": HEADER + code}, azurite) as host:
+        host.get("/api/put")
+        wait_for(lambda: "client of x: b'content'" in host.output, "the trigger")
+        assert [host.get("/api/get").text for _ in range(2)] == ["b'content' 1 content"] * 2
+
+
+def test_table_output_takes_lists_and_types_and_input_filters(tmp_path: Path, azurite: str) -> None:
+    code = """
+@app.route(route="put")
+@app.table_output(arg_name="t", table_name="T%TEST%", connection="")
+def put(req, t: func.Out[str]) -> str:
+    rows = [{"PartitionKey": "it's", "RowKey": str(n), "N": n, "Big": 2**40, "F": 1.5, "Ok": True,
+             "None": None, "Deep": {"a": [1]}} for n in range(3)]
+    t.set(json.dumps(rows))
+    return "put"
+
+@app.route(route="get")
+@app.table_input(arg_name="t", table_name="T%TEST%", partition_key="it's", filter="N ge 1",
+                 take=1, connection="")
+def get(req, t: str) -> str:
+    return t
+"""
+    with running(tmp_path, {"function_app.py": HEADER + code}, azurite) as host:
+        for _ in range(2):  # The second time replaces.
+            assert host.get("/api/put").text == "put"
+        (row,) = host.get("/api/get").json()
+        assert row == {
+            "PartitionKey": "it's", "RowKey": "1", "N": 1, "Big": 2**40, "F": 1.5, "Ok": True,
+            "Deep": '{"a": [1]}',
+        }  # fmt: skip
+
+
 def test_app_without_storage_never_imports_what_speaks_to_it(tmp_path: Path) -> None:
     code = """
 import sys

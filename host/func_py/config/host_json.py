@@ -78,6 +78,7 @@ def load_host_config(root: Path, environ: Mapping[str, str]) -> HostConfig:
         app_settings=environ,
         func_py=host_file.extensions.func_py,
         queues=host_file.extensions.queues,
+        blobs=host_file.extensions.blobs,
         logging=host_file.logging,
         function_timeout=_function_timeout(host_file.function_timeout),
         retry=host_file.retry,

@@ -54,10 +54,10 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     ),
     "logging.console": _keys("formatterName formatterOptions logToStandardErrorThreshold"),
     "extensions": _keys(
-        "azureOpenAI blobs cosmosDB dapr eventGrid eventHubs kafka mcp rabbitMQ redis "
+        "azureOpenAI cosmosDB dapr eventGrid eventHubs kafka mcp rabbitMQ redis "
         "sendGrid serviceBus signalR sql tables twilio warmup webPubSub"
     ),
-    "extensions.blobs": _keys("centralizedPoisonQueue maxDegreeOfParallelism poisonBlobThreshold"),
+    "extensions.blobs": _keys("centralizedPoisonQueue"),
     "extensions.cosmosDB": _keys("connectionMode leaseOptions protocol userAgentSuffix"),
     "extensions.eventHubs": _keys(
         "batchCheckpointFrequency clientRetryOptions customEndpointAddress enableCheckpointing "

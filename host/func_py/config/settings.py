@@ -114,6 +114,15 @@ class QueueSettings(_Section, frozen=True):
     """`base64` or `none`, in any case."""
 
 
+class BlobSettings(_Section, frozen=True):
+    """`extensions.blobs`: how blob functions are called."""
+
+    max_degree_of_parallelism: PositiveInt | None = None
+    """Blobs worked on at once; None: eight for each processor."""
+    poison_blob_threshold: PositiveInt = 5
+    """Times a blob is tried before its message goes to the poison queue."""
+
+
 class Extensions(_Section, frozen=True):
     """`extensions`."""
 
@@ -121,6 +130,7 @@ class Extensions(_Section, frozen=True):
     durable_task: DurableSettings = DurableSettings()
     func_py: FuncPySettings = FuncPySettings()
     queues: QueueSettings = QueueSettings()
+    blobs: BlobSettings = BlobSettings()
 
 
 class ConsoleSettings(_Section, frozen=True):
@@ -185,6 +195,7 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     """The app's environment, local settings merged in: where connection strings are."""
     func_py: FuncPySettings
     queues: QueueSettings
+    blobs: BlobSettings
     logging: LoggingSettings
     function_timeout: timedelta | None
     """How long an invocation may take; None: as long as it needs."""

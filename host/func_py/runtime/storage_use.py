@@ -12,7 +12,7 @@ from func_py_bindings.contract import FunctionSpec
 if TYPE_CHECKING:
     from func_py.runtime.storage import Storage
 
-_TYPES = frozenset({"queuetrigger", "queue"})
+_TYPES = frozenset({"queuetrigger", "queue", "blobtrigger", "blob", "table"})
 
 
 def uses_storage(functions: Iterable[FunctionSpec]) -> bool:

@@ -192,4 +192,4 @@ def test_code_of_the_user_is_found_below_the_sdks_wrappers() -> None:
 def test_unknown_binding_type_names_the_nearest_and_all_supported_ones() -> None:
     text = default_registry().unknown("htpTrigger")
     assert "Did you mean 'httpTrigger'?" in text
-    assert "Supported types: activityTrigger, durableClient," in text
+    assert "Supported types: activityTrigger, blob, blobTrigger, durableClient," in text
