@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,6 +148,77 @@ def work(m: func.QueueMessage) -> None:
         answer = host.post("/admin/functions/work", {"input": '{"id": 7}'})
         assert answer.status == 202
         wait_for(lambda: "order 7 at 1" in host.output, "the call")
+
+
+def test_retry_policy_repeats_before_the_message_counts_as_failed(
+    tmp_path: Path, azurite: str
+) -> None:
+    code = """
+@app.route(route="put")
+@app.queue_output(arg_name="m", queue_name="r%TEST%", connection="")
+def put(req, m: func.Out[str]) -> str:
+    m.set("x")
+    return "put"
+
+@app.queue_trigger(arg_name="m", queue_name="r%TEST%", connection="")
+@app.retry(strategy="fixed_delay", max_retry_count="2", delay_interval="00:00:00")
+def work(m: func.QueueMessage, context: func.Context) -> None:
+    attempt = context.retry_context.retry_count
+    if attempt < 2:
+        raise ValueError("not yet")
+    logging.info("attempt %d of delivery %d", attempt, m.dequeue_count)
+"""
+    with running(tmp_path, {"function_app.py": HEADER + code}, azurite) as host:
+        host.get("/api/put")
+        wait_for(lambda: "attempt 2 of delivery 1" in host.output, "the last attempt")
+
+
+def test_admin_calls_a_blob_function_with_a_path(tmp_path: Path, azurite: str) -> None:
+    code = """
+@app.route(route="put")
+@app.blob_output(arg_name="b", path="adm%TEST%/x", connection="")
+def put(req, b: func.Out[str]) -> str:
+    b.set("content")
+    return "adm%TEST%"
+
+@app.blob_trigger(arg_name="b", path="other%TEST%/{n}", connection="")
+@app.queue_output(arg_name="m", queue_name="adm%TEST%", connection="")
+def work(b: str, m: func.Out[str]) -> None:
+    logging.info("called with %s", b)
+"""
+    test = uuid.uuid4().hex[:12]
+    with running(tmp_path, {"function_app.py": HEADER + code}, azurite, TEST=test) as host:
+        host.get("/api/put")
+        host.post("/admin/functions/work", {"input": f"adm{test}/x"})
+        wait_for(lambda: "called with content" in host.output, "the call")
+        host.post("/admin/functions/work", {"input": f"adm{test}/nothing"})
+        wait_for(lambda: "which is no blob" in host.output, "the notice")
+
+
+def test_stop_waits_for_the_message_in_hand(tmp_path: Path, azurite: str) -> None:
+    code = """
+import threading
+go = threading.Event()
+
+@app.route(route="put")
+@app.queue_output(arg_name="m", queue_name="s%TEST%", connection="")
+def put(req, m: func.Out[str]) -> str:
+    m.set("x")
+    return "put"
+
+@app.queue_trigger(arg_name="m", queue_name="s%TEST%", connection="")
+def work(m: str) -> None:
+    logging.info("begun")
+    go.wait(0.5)
+    logging.info("finished")
+"""
+    with running(tmp_path, {"function_app.py": HEADER + code}, azurite) as host:
+        host.get("/api/put")
+        wait_for(lambda: "begun" in host.output, "the call")
+        host.send(signal.SIGTERM)
+        assert host.wait() == 0
+        assert "finished" in host.output
+        assert "(Succeeded" in host.output.rpartition("finished")[2]
 
 
 def test_storage_that_is_away_is_told_once_and_http_goes_on(
