@@ -105,14 +105,14 @@ class QueueListener:
         for end in (self._pauses.wake, self._outage.wake, self._has_room.set):
             end()
         clock = asyncio.get_running_loop()
-        end = clock.time() + grace_s
+        deadline = clock.time() + grace_s
         if self._loop is not None:
             # Not cancelled at once: what the service has handed out is hidden already.
             await asyncio.wait([self._loop], timeout=grace_s)
             await _cancelled(self._loop)
         if self._in_hand:
             in_hand = set(self._in_hand)
-            await asyncio.wait(in_hand, timeout=max(end - clock.time(), 0))
+            await asyncio.wait(in_hand, timeout=max(deadline - clock.time(), 0))
             for task in in_hand:
                 await _cancelled(task)
 
