@@ -77,7 +77,7 @@ _ACCEPTED: dict[str, frozenset[str]] = {
         "appLeaseOptions entityMessageReorderWindowInMinutes grpcHttpClientTimeout "
         "localRpcEndpointEnabled maxGrpcMessageSizeInBytes notifications "
         "rollbackEntityOperationsOnExceptions "
-        "storeInputsInOrchestrationHistory throwStatusExceptionsOnRaiseEvent tracing useAppLease "
+        "storeInputsInOrchestrationHistory throwStatusExceptionsOnRaiseEvent tracing "
         "useGracefulShutdown versionFailureStrategy versionMatchStrategy"
     ),
     "extensions.durableTask.tracing": _keys(
@@ -86,8 +86,8 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     ),
     _STORAGE_PROVIDER: _keys(
         "allowReplayingTerminalInstances connectionStringName controlQueueBatchSize "
-        "controlQueueBufferThreshold controlQueueVisibilityTimeout createDatabaseIfNotExists "
-        "fetchLargeMessagesAutomatically maxQueuePollingInterval taskEventBatchSize "
+        "controlQueueBufferThreshold createDatabaseIfNotExists "
+        "fetchLargeMessagesAutomatically taskEventBatchSize "
         "taskEventLockTimeout taskHubName trackingStoreConnectionName trackingStoreNamePrefix "
         "trackingStoreConnectionStringName useLegacyPartitionManagement "
         "useTablePartitionManagement workItemQueueVisibilityTimeout"

@@ -56,6 +56,11 @@ class StorageProviderSettings(_Section, frozen=True):
     connection_string_name: str = ""
     """App setting with the connection string of a database."""
     schema_name: str = ""
+    max_queue_polling_interval: TimeSpan | None = None
+    control_queue_visibility_timeout: TimeSpan | None = None
+    """Of Azure Storage, as the one before."""
+    lease_time: TimeSpan | None = None
+    """How long other hosts wait for a sign of life of one (Azure Storage)."""
 
 
 class DurableHttpSettings(_Section, frozen=True):
@@ -69,6 +74,8 @@ class DurableSettings(_Section, frozen=True):
     """`extensions.durableTask`."""
 
     hub_name: str = ""
+    use_app_lease: bool = True
+    """On Azure Storage: only the hosts of one app work on a hub."""
     storage_provider: StorageProviderSettings = StorageProviderSettings()
     max_concurrent_activity_functions: PositiveInt | None = None
     max_concurrent_orchestrator_functions: PositiveInt | None = None
