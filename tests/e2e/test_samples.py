@@ -43,6 +43,13 @@ def test_the_start_shows_where_the_task_hub_is(
     assert f"Task hub: Samples ({provider}, " in host.output
 
 
+def test_samples_that_need_storage_wait_quietly_without_it(host: HostProcess) -> None:
+    wait_for(lambda: "AzureWebJobsStorage" in host.output, "the notice")
+    (line,) = (line for line in host.output.splitlines() if "AzureWebJobsStorage" in line)
+    assert "Nothing triggers " in line
+    assert "`func-py azurite`" in line
+
+
 def test_hello_http(host: HostProcess) -> None:
     assert host.get("/api/hello/Ada").text == "Hello, Ada!"
 
