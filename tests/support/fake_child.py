@@ -30,7 +30,7 @@ READY = Ready(
 
 def serve(spec: ChildSpec, listener: socket.socket, channel: Connection) -> None:
     """Answer each connection with facts about this process; the command says how to end."""
-    command = spec.environ.get("CHILD", "")
+    command = "" if spec.apology else spec.environ.get("CHILD", "")
     if command == "fail":
         channel.send(Failed(message="the app is broken", exit_code=1))
         sys.exit(1)
@@ -67,7 +67,8 @@ def _goes_on(channel: Connection, command: str) -> bool:
     with contextlib.suppress(EOFError):
         order = channel.recv()
         if isinstance(order, HandOver):
-            channel.send(HandedOver())
+            if command != "blocked":
+                channel.send(HandedOver())
         else:
             assert isinstance(order, Stop)
-    return command == "stubborn"
+    return command in ("stubborn", "blocked")

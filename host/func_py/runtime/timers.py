@@ -64,9 +64,7 @@ async def timers_running(
 class Timers:
     """The running timers of a host."""
 
-    def __init__(
-        self, retrying: RetryingInvoker, listener: TimerListener, grace_s: float
-    ) -> None:
+    def __init__(self, retrying: RetryingInvoker, listener: TimerListener, grace_s: float) -> None:
         self._retrying = retrying
         self._listener = listener
         self._grace_s = grace_s

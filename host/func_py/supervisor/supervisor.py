@@ -5,8 +5,11 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from importlib.util import cache_from_source
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Protocol
 
 from func_py.supervisor.backoff import Backoff
@@ -36,6 +39,17 @@ class Changes(Protocol):
     def obey(self, rules: WatchRules) -> None:
         """From now on tell of the files that these rules name."""
         ...
+
+
+def forget_bytecode(files: Iterable[str]) -> None:
+    """Delete what Python has cached of these files.
+
+    It takes a source of the same size from the same second for the same source.
+    """
+    for file in files:
+        if file.endswith(".py"):
+            with suppress(OSError, NotImplementedError):
+                Path(cache_from_source(file)).unlink()
 
 
 class Supervisor:
@@ -78,6 +92,7 @@ class Supervisor:
             )
             for number in range(count)
         ]
+        self._changed: set[str] = set()
         self._reload_at: float | None = None
         self._stopping_since: float | None = None
         self._is_forced = False
@@ -98,6 +113,8 @@ class Supervisor:
                     worker.act(happened)
                 if self._reload_at is not None and self._reload_at <= time.monotonic():
                     self._reload_at = None
+                    forget_bytecode(self._changed)
+                    self._changed.clear()
                     first.reload()
                 if first.exit_code is not None and self._stopping_since is None:
                     self._end_all()
@@ -116,7 +133,8 @@ class Supervisor:
         return None if nearest is None else max(0.0, nearest - time.monotonic())
 
     def _note_changes(self, changes: Changes) -> None:
-        if changes.take():
+        if changed := changes.take():
+            self._changed.update(changed)
             self._reload_at = time.monotonic() + _DEBOUNCE_S
 
     def _pass_on(self) -> None:

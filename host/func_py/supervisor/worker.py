@@ -180,8 +180,7 @@ class Worker:
         self._start()
 
     def stop(self) -> float | None:
-        """Have everything finished and ended; the seconds that running work gets, if there is any.
-        """
+        """Have everything finished and ended; the seconds that running work gets, if any runs."""
         self._is_stopping = True
         self._restart_at = self._hand_over_by = None
         self.exit_code = 0
