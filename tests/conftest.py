@@ -25,3 +25,15 @@ def postgres_server() -> Iterator[PostgresServer]:
 
     with running_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[str]:
+    """Connection string of the Azurite of this run; tests share it and must not stop it.
+
+    Names of queues, tables and containers are the test's to choose, so that it meets no other.
+    """
+    from support.azurite import running_azurite
+
+    with running_azurite() as server:
+        yield server.connection_string

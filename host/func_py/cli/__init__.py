@@ -52,6 +52,7 @@ _NEW = {"new": "new:new_command"}
         "init": "init:init_command",
         "keys": "keys:keys_group",
         "durable": "durable:durable_group",
+        "hub": "hub:hub_group",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )

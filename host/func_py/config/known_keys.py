@@ -23,7 +23,7 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     "": _keys(
         "$schema aggregator concurrency customHandler easyauth extensionBundle "
         "healthMonitor httpWorker isDefaultHostConfig managedDependency metadataProviderTimeout "
-        "scale sendCanceledInvocationsToWorker sequentialRestart singleton telemetryMode"
+        "scale sendCanceledInvocationsToWorker sequentialRestart singleton"
     ),
     "aggregator": _keys("batchSize flushTimeout"),
     "concurrency": _keys(

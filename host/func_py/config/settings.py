@@ -139,6 +139,8 @@ class HostFile(_Section, frozen=True):
     function_timeout: TimeSpan | None = None
     functions: tuple[str, ...] = ()
     """The only functions to load; empty: all."""
+    telemetry_mode: str = ""
+    """`OpenTelemetry`: the host exports spans; anything else: it does not."""
     retry: RetrySettings | None = None
     file_watching_enabled: bool = True
     watch_directories: tuple[str, ...] = ()
@@ -176,5 +178,6 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     """Folders at the top of the root, all of whose files count for that."""
     watch_files: tuple[str, ...]
     """File names that count for that, besides those that always do."""
+    telemetry_mode: str
     warnings: tuple[str, ...]
     """What to tell the user, one line each."""

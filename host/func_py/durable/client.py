@@ -34,6 +34,7 @@ from func_py.durable.model import (
     instance_id_problem,
     new_id,
     pending_state,
+    request_trace,
     split_entity_id,
 )
 from func_py.durable.storage.base import REUSE_FINISHED, InstancePage, InstanceQuery, TaskHub
@@ -286,7 +287,15 @@ class DurableClient:
 
     # ---- entities --------------------------------------------------------------------------
 
-    async def signal_entity(self, name: str, key: str, operation: str, input: str | None) -> None:
+    async def signal_entity(
+        self,
+        name: str,
+        key: str,
+        operation: str,
+        input: str | None,
+        *,
+        trace: TraceContext | None = None,
+    ) -> None:
         """Ask an entity for an operation, one way; durable when this returns.
 
         Args:
@@ -294,6 +303,7 @@ class DurableClient:
             key: Its key, which may be empty.
             operation: What its code finds as the operation's name.
             input: JSON text: a string that holds JSON (as the SDK sends it), or any other JSON.
+            trace: The caller's trace context.
 
         Raises:
             FunctionNotRegistered: No such entity function.
@@ -304,7 +314,13 @@ class DurableClient:
         if (problem := entity_id_problem(name, key)) is not None:
             raise InvalidInstanceId(entity_id(name, key), problem)
         message_id = new_id()
-        request = EntityRequest(id=message_id, operation=operation, is_signal=True, input=input)
+        request = EntityRequest(
+            id=message_id,
+            operation=operation,
+            is_signal=True,
+            input=input,
+            trace=request_trace(trace),
+        )
         await self._send(
             entity_id(name, key),
             EventRaised(

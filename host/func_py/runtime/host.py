@@ -30,6 +30,7 @@ from func_py.runtime.around import code_wrappers, tell_extensions
 from func_py.runtime.durable import WEBHOOK_KEY, durable_hub, uses_durable
 from func_py.runtime.hand_over import Host
 from func_py.runtime.http_rules import cors_policy, decorators, wrappers
+from func_py.runtime.telemetry import TelemetrySetup
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
 from func_py.supervisor.protocol import ChildSpec, FunctionLine, Loaded, Ready, WatchRules
 from func_py.timers.listener import has_timer
@@ -80,7 +81,12 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
         logs.install(invoker.current, is_muted)
 
         _import_storage(config)
+        tracing = TelemetrySetup(config, environ)
         loaded = _load(spec.app_root, environ)
+        telemetry = tracing.begin()
+        if telemetry is not None:
+            stack.callback(telemetry.close)
+            invoker.add_around(telemetry.around)
         tell_extensions(loaded, environ)
         functions, unknown = _selected(loaded, spec.functions or config.functions)
         disabled = disabled_functions(functions, environ)
@@ -103,7 +109,12 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
                 )
             )
             invoker.add_inputs(durable.inputs)
-        for warning in (*config.warnings, *unknown, *key_notices(access, environ)):
+        for warning in (
+            *config.warnings,
+            *tracing.warnings,
+            *unknown,
+            *key_notices(access, environ),
+        ):
             logs.announce(warning, logging.WARNING)
         for function in functions:
             if function.problem:
@@ -150,7 +161,10 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
             # Requests first: recovering partitions takes a while.
             await front_end.start(listener)
             if durable is not None and has_engine:
-                engine = await stack.enter_async_context(durable.running(enabled, invoker, drain_s))
+                ended = telemetry.ended if telemetry is not None else None
+                engine = await stack.enter_async_context(
+                    durable.running(enabled, invoker, drain_s, ended)
+                )
                 drain.add(lambda: engine.stop(drain_s))
                 host.hand_over_steps.append(engine.hand_over)
                 host.cut_steps.append(lambda: engine.stop(0))

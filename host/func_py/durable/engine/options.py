@@ -32,6 +32,8 @@ class EngineOptions:
     version_match: VersionMatch = VersionMatch.CURRENT_OR_OLDER
     version_failure: VersionFailure = VersionFailure.REJECT
     verify: bool = False
+    traced: bool = False
+    """Orchestrations are spans of a distributed trace; what they cause belongs to them."""
     turns_per_slice: int = 64
     """Turns run before the event loop gets to do something else."""
     replay_slice: int = 500

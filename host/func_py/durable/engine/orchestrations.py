@@ -150,8 +150,11 @@ class Orchestrations:
         self._parts.poison.begin_turn(slot.instance_id, state.execution_id)
         try:
             time = turn_time(slot, items, self._parts.clock.now())
-            version = self._parts.options.default_version
-            turn = execution_turn(self._owner.lease, slot, state, items, time, version)
+            options = self._parts.options
+            version = options.default_version
+            turn = execution_turn(
+                self._owner.lease, slot, state, items, time, version, traced=options.traced
+            )
             if turn is not None and turn.state.failure is not None:
                 failure = turn.state.failure
                 log.error(
@@ -261,7 +264,10 @@ class Orchestrations:
         state, token = loaded.state, loaded.token
         if state.status is RuntimeStatus.FAILED:
             time = max(now, state.last_updated_at)
-            return rewinding_turn(lease, token, state, loaded.history, [item], asked, time)
+            traced = self._parts.options.traced
+            return rewinding_turn(
+                lease, token, state, loaded.history, [item], asked, time, traced=traced
+            )
         if asked.parent is not None:
             return adopting_turn(lease, token, state, [item], asked.parent, now)
         return None

@@ -332,6 +332,8 @@ class Partition:
             self._parts.sessions.dropped(slot)
             if state.status is not RuntimeStatus.TERMINATED and state.entity is None:
                 self._parts.finished(state)
+            if state.entity is None:
+                self._parts.ended(state)
             if not slot.inbox:
                 self.forget(slot)
                 return

@@ -42,3 +42,5 @@ class Parts:
     """The lease is gone, or memory and store disagree: acquire and recover again."""
     finished: Callable[[InstanceState], None]
     """An execution ended by its own code."""
+    ended: Callable[[InstanceState], None]
+    """An orchestration ended, in whatever way."""
