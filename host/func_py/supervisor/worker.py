@@ -296,17 +296,22 @@ class Worker:
 
     def _died(self, process: _Process, end: str) -> None:
         """The child that served is gone, unasked."""
+        how = f"The app process (pid {process.child.pid}) {end}"
+        if process.ready is None:
+            how += " before it was ready"
+        how += "."
         if process.failed is not None:
-            self._announcer.complain(process.failed.message)
+            how = process.failed.message
         if self._next is not None:
+            self._announcer.complain(how)
             if self._next.loaded is not None:
                 self._switch()
-            return
-        if process.ready is None and self._shown is None and self._is_first:
+        elif process.ready is None and self._shown is None and self._is_first:
+            self._announcer.complain(how)
             self.exit_code = EXIT_USER_ERROR if process.failed is None else process.failed.exit_code
-            return
-        ready_for_s = time.monotonic() - process.ready_at if process.ready is not None else 0.0
-        self._restart_later(ready_for_s, f"The app process (pid {process.child.pid}) {end}. ")
+        else:
+            ready_at = time.monotonic() if process.ready is None else process.ready_at
+            self._restart_later(time.monotonic() - ready_at, f"{how} ")
 
     def _restart_later(self, ready_for_s: float, why: str = "") -> None:
         delay = self._backoff.delay_s(ready_for_s)
