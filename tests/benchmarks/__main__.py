@@ -13,6 +13,7 @@ PROGRAMS = (
     "http_starts",
     "http_hello",
     "cold_start",
+    "reload",
     "footprint",
 )
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -77,6 +78,7 @@ class HostProcess:
     ) -> None:
         port = () if "--port" in arguments else ("--port", "0")
         self._log = log
+        self.url = ""
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 [*command, "start", *port, *arguments],
@@ -88,7 +90,6 @@ class HostProcess:
                 # A group of its own: what a test sends to it never reaches the test runner.
                 start_new_session=True,
             )
-        self.url = ""
 
     @property
     def output(self) -> str:
@@ -139,11 +140,18 @@ class HostProcess:
 
     def child_pid(self) -> int:
         """The process that runs the app: the fork server's child."""
+        return min(self.child_pids())
+
+    def child_pids(self) -> set[int]:
+        """All processes that run the app: one or more, and those that it has replaced."""
         table = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+            ["ps", "-A", "-o", "pid=,ppid=,state="], capture_output=True, text=True, check=True
         ).stdout
-        parent_of = {int(pid): int(parent) for pid, parent in map(str.split, table.splitlines())}
-        return next(p for p, q in parent_of.items() if parent_of.get(q) == self.process.pid)
+        rows = [line.split() for line in table.splitlines()]
+        parent_of = {int(pid): int(parent) for pid, parent, *_ in rows}
+        zombies = {int(pid) for pid, _, state in rows if state.startswith("Z")}
+        children = {p for p, q in parent_of.items() if parent_of.get(q) == self.process.pid}
+        return children - zombies
 
     def send(self, number: signal.Signals) -> None:
         """Signal the process that was started, and only that one."""
@@ -172,6 +180,13 @@ class HostProcess:
             return answer.json() if answer.status == 200 else None
 
         return wait_for(final, f"the end of instance {start.json()['id']}")
+
+
+def free_port() -> int:
+    """A port that nobody listens on; for a host that cannot say which one it has taken."""
+    with socket.create_server(("127.0.0.1", 0)) as placeholder:
+        port: int = placeholder.getsockname()[1]
+    return port
 
 
 @contextmanager

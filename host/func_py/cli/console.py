@@ -28,6 +28,17 @@ class Console:
             _print(fact)
         _print("Press Ctrl+C to stop.\n")
 
+    def reloaded(self, report: Ready, before: Ready) -> None:
+        """That new code serves, and the functions that it has added, changed or taken away."""
+        _print("Reloaded.", fg="cyan")
+        for line in report.functions:
+            if line not in before.functions and not line.is_disabled:
+                _print(f"\t{_function(line)}")
+        names = {line.name for line in report.functions}
+        for line in before.functions:
+            if line.name not in names:
+                _print(f"\t{line.name}: gone")
+
     def tell(self, text: str) -> None:
         """What was asked for has happened."""
         _print(text)

@@ -13,7 +13,13 @@ from func_py.cli.azurite import azurite_beside
 from func_py.cli.console import Console
 from func_py.config.local_settings import split_origins
 from func_py.errors import UserError
-from func_py.supervisor.launch import DEFAULT_ADDRESS, DEFAULT_PORT, LaunchOptions, launch
+from func_py.supervisor.launch import (
+    DEFAULT_ADDRESS,
+    DEFAULT_PORT,
+    MOST_WORKERS,
+    LaunchOptions,
+    launch,
+)
 
 _LEVELS = ("Trace", "Debug", "Information", "Warning", "Error", "Critical", "None")
 
@@ -68,6 +74,17 @@ class _StartCommand(click.Command):
     is_flag=True,
     help="Let those pages send cookies and authorization. [default: Host.CORSCredentials]",
 )
+@click.option(
+    "--reload/--no-reload",
+    default=None,
+    help="Load the app anew when its files change. "
+    "[default: where AZURE_FUNCTIONS_ENVIRONMENT is Development]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    help="Processes that serve the app. [default: FUNCTIONS_WORKER_PROCESS_COUNT or 1]",
+)
 @click.option("--enable-auth", "--enableAuth", is_flag=True, help="Ask for function keys.")
 @click.option("--verbose", is_flag=True, help="Log what the host does, too.")
 @click.option(
@@ -100,6 +117,8 @@ def start_command(
     functions: tuple[str, ...],
     cors: str,
     cors_credentials: bool,
+    reload: bool | None,
+    workers: int | None,
     enable_auth: bool,
     verbose: bool,
     user_log_level: str | None,
@@ -130,6 +149,8 @@ def start_command(
         user_log_level=user_log_level or "",
         cors=split_origins(cors),
         cors_credentials=cors_credentials,
+        reload=reload,
+        workers=workers,
     )
     if not with_azurite:
         sys.exit(launch(options, console))

@@ -1,4 +1,8 @@
-"""The composition root: one app, loaded and served for as long as the context is entered."""
+"""The composition root: one app, loaded and, once it is told to take over, served.
+
+A child that is to replace another one loads beside it. Until it takes over it accepts, owns and
+listens to nothing, so what it finds wrong harms nobody.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,10 @@ from func_py.durable.replay import is_muted
 from func_py.invocation import Invoker
 from func_py.logs import Logs, LogSettings
 from func_py.runtime.access import access_of, disabled_functions, host_facts, key_notices
+from func_py.runtime.apology import apologizing
 from func_py.runtime.around import code_wrappers, tell_extensions
 from func_py.runtime.durable import WEBHOOK_KEY, durable_hub, uses_durable
+from func_py.runtime.hand_over import Host
 from func_py.runtime.http_rules import cors_policy, decorators, wrappers
 from func_py.runtime.loading import (
     import_storage,
@@ -27,7 +33,7 @@ from func_py.runtime.loading import (
 from func_py.runtime.storage_use import storage_of, uses_storage
 from func_py.runtime.telemetry import TelemetrySetup
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
-from func_py.supervisor.protocol import ChildSpec, FunctionLine, Ready
+from func_py.supervisor.protocol import ChildSpec, FunctionLine, Loaded, Ready, WatchRules
 from func_py.timers.listener import has_timer
 from func_py.web import HttpFrontEnd, Mount
 from func_py.web.admin import PREFIX, AdminApi
@@ -42,22 +48,23 @@ _KEYS_FACT = "Function keys are asked for; `func-py keys list` shows them"
 
 
 @asynccontextmanager
-async def serving(
-    spec: ChildSpec, listener: socket.socket, *, restart: Callable[[], None]
-) -> AsyncIterator[Ready]:
-    """Load the app of `spec` and answer what arrives on `listener` while entered.
+async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncIterator[Host]:
+    """Load the app of `spec`; once told to, serve it until the context is left.
 
     Everything is entered in the order of dependence and left in the reverse: first no more
     requests, then no more work, then no more log.
 
     Args:
         spec: What the supervisor says.
-        listener: The bound socket.
         restart: Leaves the context some time later; the supervisor replaces a process that ends.
 
     Raises:
         UserError: The configuration or the app cannot be used.
     """
+    if spec.apology:
+        async with apologizing(spec.apology) as host:
+            yield host
+        return
     environ = spec.environ
     config = load_host_config(spec.app_root, environ)
     drain_s = config.func_py.drain_timeout.total_seconds()
@@ -155,47 +162,75 @@ async def serving(
             home_page=environ.get("AzureWebJobsDisableHomepage", "").lower() != "true",
             body_limit=_number(environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or DEFAULT_BODY_LIMIT,
         )
-        if durable is not None and has_engine:
-            ended = telemetry.ended if telemetry is not None else None
-            engine = await stack.enter_async_context(
-                durable.running(enabled, invoker, drain_s, ended)
-            )
-            drain.add(lambda: engine.stop(drain_s))
-        if durable is not None and has_timers:
-            stop_timers = await stack.enter_async_context(
-                timers_running(
-                    enabled,
-                    invoker,
-                    logs,
-                    durable.hub,
-                    durable.clock,
-                    environ=environ,
-                    retry=config.retry,
-                    grace_s=drain_s,
-                )
-            )
-            drain.add(stop_timers)
-        if storage is not None:
-            drain.add(
-                await stack.enter_async_context(storage.listening(enabled, invoker, logs, drain_s))
-            )
-        stack.push_async_callback(drain.close)
-        stack.push_async_callback(calls.stop, drain_s)
-        stack.push_async_callback(front_end.stop, drain_s)
-        await front_end.start(listener)
+        # What the app does at its start may fail, too.
+        stack.push_async_callback(front_end.stop, 0)
+        await front_end.prepare()
 
-        yield Ready(
-            functions=tuple(
-                _line(f, spec.base_url, config.http.route_prefix, disabled) for f in functions
-            ),
-            facts=(
-                *(durable.facts if durable is not None else ()),
-                *((_KEYS_FACT,) if access.guard is not None else ()),
-                f"Logs: {_log_places(config)}",
-                f"Listening on {spec.base_url}",
-            ),
-            drain_s=drain_s,
+        async def take_over(listener: socket.socket) -> Ready:
+            # Requests first: recovering partitions takes a while.
+            await front_end.start(listener)
+            if durable is not None and has_engine:
+                ended = telemetry.ended if telemetry is not None else None
+                engine = await stack.enter_async_context(
+                    durable.running(enabled, invoker, drain_s, ended)
+                )
+                drain.add(lambda: engine.stop(drain_s))
+                host.hand_over_steps.append(engine.hand_over)
+                host.cut_steps.append(lambda: engine.stop(0))
+            if durable is not None and has_timers:
+                timers = await stack.enter_async_context(
+                    timers_running(
+                        enabled,
+                        invoker,
+                        logs,
+                        durable.hub,
+                        durable.clock,
+                        environ=environ,
+                        retry=config.retry,
+                        grace_s=drain_s,
+                    )
+                )
+                drain.add(timers.stop)
+                host.hand_over_steps.append(timers.hand_over)
+                host.cut_steps.append(timers.cut)
+            if storage is not None:
+                triggers = await stack.enter_async_context(
+                    storage.listening(enabled, invoker, logs, drain_s)
+                )
+                drain.add(triggers.stop)
+                host.hand_over_steps.append(triggers.hand_over)
+                host.cut_steps.append(triggers.cut)
+            stack.push_async_callback(drain.close)
+            stack.push_async_callback(calls.stop, drain_s)
+            stack.push_async_callback(front_end.stop, drain_s)
+            return Ready(
+                functions=tuple(
+                    _line(f, spec.base_url, config.http.route_prefix, disabled) for f in functions
+                ),
+                facts=(
+                    *(durable.facts if durable is not None else ()),
+                    *((_KEYS_FACT,) if access.guard is not None else ()),
+                    f"Logs: {_log_places(config)}",
+                    f"Listening on {spec.base_url}",
+                ),
+            )
+
+        host = Host(
+            loaded=Loaded(drain_s=drain_s, watch=_watch_rules(config)),
+            take_over=take_over,
+            front_end=front_end,
+            invoker=invoker,
+            cut_steps=[lambda: calls.stop(0), lambda: front_end.stop(0)],
         )
+        yield host
+
+
+def _watch_rules(config: HostConfig) -> WatchRules:
+    return WatchRules(
+        is_enabled=config.file_watching_enabled,
+        directories=config.watch_directories,
+        files=config.watch_files,
+    )
 
 
 def _selected(

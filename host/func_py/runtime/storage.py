@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -27,7 +27,6 @@ from func_py.storage.queues import Queues
 from func_py.storage.tables import Tables
 from func_py.storage.wakes import Wakes
 from func_py.web.admin_calls import CallMaker
-from func_py.web.drain import StopListening
 from func_py_bindings import blob, queue, table
 from func_py_bindings.contract import FunctionSpec, InputFetcher, OutputWriter
 
@@ -43,6 +42,37 @@ class Listener(Protocol):
     def wake(self) -> None: ...
 
     async def stop(self, grace_s: float) -> None: ...
+
+
+class Listening:
+    """The listeners of a host at work."""
+
+    def __init__(
+        self, retrying: RetryingInvoker, listeners: Sequence[Listener], grace_s: float
+    ) -> None:
+        self._retrying = retrying
+        self._listeners = listeners
+        self._grace_s = grace_s
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        """Take no more, and let running functions finish."""
+        await self.hand_over()
+        if self._stopping is not None:
+            await self._stopping
+
+    async def hand_over(self) -> None:
+        """Take no more, because another process does; returns while functions run."""
+        self._retrying.stop()
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(self._grace_s))
+
+    async def cut(self) -> None:
+        """End what still runs."""
+        await self._stop(0)
+
+    async def _stop(self, grace_s: float) -> None:
+        await asyncio.gather(*(listener.stop(grace_s) for listener in self._listeners))
 
 
 class Storage:
@@ -93,14 +123,14 @@ class Storage:
     @asynccontextmanager
     async def listening(
         self, functions: Iterable[FunctionSpec], invoker: Invoker, logs: Logs, grace_s: float
-    ) -> AsyncIterator[StopListening]:
+    ) -> AsyncIterator[Listening]:
         """Call functions that storage triggers, while entered.
 
         On the way out running ones get `grace_s` seconds. A function whose connection cannot be
         used is told about and left alone.
 
         Yields:
-            What stops them before that.
+            What stops them before that, or hands over to another process.
         """
         retrying = RetryingInvoker(invoker, logs, self._clock)
         listeners = self._listeners(functions, invoker, retrying, logs)
@@ -108,14 +138,11 @@ class Storage:
             self._wakes.subscribe(listener.place, listener.wake)
             listener.start()
 
-        async def stop() -> None:
-            retrying.stop()
-            await asyncio.gather(*(listener.stop(grace_s) for listener in listeners))
-
+        listening = Listening(retrying, listeners, grace_s)
         try:
-            yield stop
+            yield listening
         finally:
-            await stop()
+            await listening.stop()
 
     async def close(self) -> None:
         """Close the clients."""

@@ -30,6 +30,9 @@ log = logging.getLogger("func_py.durable.engine")
 
 _UPKEEP = timedelta(seconds=5)
 
+_ENTITY_GRACE_S = 0.25
+"""What operations of entities get when their partition is handed over: others wait for it."""
+
 
 class Engine:
     """Runs the orchestrations of every partition this host can get."""
@@ -112,11 +115,10 @@ class Engine:
         await self._acquire()
         self._arm_upkeep()
 
-    async def stop(self, grace: float) -> None:
-        """Start nothing more, give what runs `grace` seconds, release the partitions.
+    async def hand_over(self) -> None:
+        """Run no more turns here and free the partitions, for another host to take at once.
 
-        That is activities and entities. Everything acknowledged is in the store; what did not
-        finish goes on with the next owner.
+        What is under way is stored first. Activities that run go on.
         """
         if self._stopping:
             return
@@ -124,7 +126,31 @@ class Engine:
         self._poison.close()
         if self._upkeep_alarm is not None:
             self._upkeep_alarm.cancel()
+        self._pool.start_no_more()
+        await self._entities.close(_ENTITY_GRACE_S)
+        await self._let_go()
+
+    async def stop(self, grace: float) -> None:
+        """Start nothing more, give what runs `grace` seconds, release the partitions.
+
+        That is activities and entities. Everything acknowledged is in the store; what did not
+        finish goes on with the next owner.
+        """
+        if self._stopping:
+            await self._pool.close(grace)
+            return
+        self._stopping = True
+        self._poison.close()
+        if self._upkeep_alarm is not None:
+            self._upkeep_alarm.cancel()
         await asyncio.gather(self._pool.close(grace), self._entities.close(grace))
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        # Mail first, or the turns would never end on a busy hub.
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         partitions = list(self._partitions.values())
         self._parts.turns.lift()
         # Results of the last activities may still be on their way to the store.
@@ -138,9 +164,6 @@ class Engine:
         self._sessions.close()
         if self._verifier is not None:
             self._verifier.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self._hub.release([partition.lease for partition in partitions])
         except StorageUnavailable as error:
