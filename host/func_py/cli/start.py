@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
 
-from func_py.cli.console import Console
+from func_py.cli.console import console_for
 from func_py.config.local_settings import split_origins
 from func_py.errors import UserError
 from func_py.supervisor.launch import DEFAULT_ADDRESS, DEFAULT_PORT, LaunchOptions, launch
@@ -48,7 +49,8 @@ class _StartCommand(click.Command):
 )
 @click.option(
     "--address",
-    help=f"IP address to listen on. [default: Host.LocalHttpAddress or {DEFAULT_ADDRESS}]",
+    help=f"IP address to listen on. [default: Host.LocalHttpAddress or {DEFAULT_ADDRESS}; "
+    "all addresses in production]",
 )
 @click.option(
     "--functions", multiple=True, metavar="NAME...", help="Load these functions, and no others."
@@ -108,7 +110,7 @@ def start_command(
             f"The runtime argument value provided, '{runtime}', is invalid. "
             "For Python apps, the value must be 'default'."
         )
-    console = Console()
+    console = console_for(os.environ)
     if language_worker:
         console.say("--language-worker has no effect: the app runs without a worker process.")
     options = LaunchOptions(

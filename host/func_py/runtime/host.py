@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from func_py.config.host_json import load_host_config
 from func_py.config.local_settings import is_development
+from func_py.config.provider_choice import EMBEDDED
 from func_py.config.settings import HostConfig
 from func_py.durable.replay import is_muted
 from func_py.invocation import Invoker
@@ -24,6 +25,7 @@ from func_py.runtime.loading import (
     load_functions,
     unknown_names,
 )
+from func_py.runtime.production import state_notices
 from func_py.runtime.telemetry import TelemetrySetup
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
 from func_py.supervisor.protocol import ChildSpec, FunctionLine, Ready
@@ -36,6 +38,9 @@ from func_py.web.front_end import DEFAULT_BODY_LIMIT
 from func_py.web.keys_api import KeysApi
 from func_py_bindings.contract import FunctionSpec
 from func_py_bindings.http import endpoint_of
+
+_LINGER_S = 0.5
+"""How long a stopping host waits for a last request on connections that are kept alive."""
 
 _KEYS_FACT = "Function keys are asked for; `func-py keys list` shows them"
 
@@ -102,12 +107,14 @@ async def serving(
                 )
             )
             invoker.add_inputs(durable.inputs)
+        is_embedded = durable is not None and durable.info.provider == EMBEDDED
         findings = lint_functions(loaded) if development else []
         for warning in (
             *config.warnings,
             *tracing.warnings,
             *unknown,
             *key_notices(access, environ),
+            *state_notices(config, environ, embedded=is_embedded),
             *(finding.text for finding in findings),
         ):
             logs.announce(warning, logging.WARNING)
@@ -147,6 +154,7 @@ async def serving(
             development=development,
             home_page=environ.get("AzureWebJobsDisableHomepage", "").lower() != "true",
             body_limit=_number(environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or DEFAULT_BODY_LIMIT,
+            linger_s=0.0 if development else _LINGER_S,
         )
         if durable is not None and has_engine:
             ended = telemetry.ended if telemetry is not None else None
@@ -213,6 +221,7 @@ def _log_settings(config: HostConfig, spec: ChildSpec) -> LogSettings:
         verbose=spec.verbose,
         debug=spec.environ.get("PYTHON_ENABLE_DEBUG_LOGGING") == "1",
         colors=False if console.disable_colors else None,
+        as_json=not is_development(spec.environ) and not sys.stdout.isatty(),
     )
 
 
