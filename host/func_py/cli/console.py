@@ -15,7 +15,6 @@ from func_py import __version__
 from func_py.config.local_settings import is_production
 from func_py.json_lines import json_line
 from func_py.supervisor.protocol import FunctionLine, Ready
-from func_py.supervisor.supervisor import Announcer
 
 
 class Console:
@@ -65,6 +64,10 @@ class JsonConsole:
         }
         _log(logging.INFO, report.facts[-1] if report.facts else "Ready", more)
 
+    def tell(self, text: str) -> None:
+        """What was asked for has happened."""
+        _log(logging.INFO, text)
+
     def say(self, text: str) -> None:
         """A notice."""
         _log(logging.INFO, text)
@@ -74,7 +77,10 @@ class JsonConsole:
         _log(logging.ERROR, text)
 
 
-def console_for(environ: Mapping[str, str]) -> Announcer:
+AnyConsole = Console | JsonConsole
+
+
+def console_for(environ: Mapping[str, str]) -> AnyConsole:
     """JSON lines in production, unless a person looks at a terminal there."""
     return JsonConsole() if is_production(environ) and not sys.stdout.isatty() else Console()
 

@@ -26,6 +26,7 @@ from func_py.runtime.loading import (
     unknown_names,
 )
 from func_py.runtime.production import state_notices
+from func_py.runtime.storage_use import storage_of, uses_storage
 from func_py.runtime.telemetry import TelemetrySetup
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
 from func_py.supervisor.protocol import ChildSpec, FunctionLine, Ready
@@ -108,6 +109,11 @@ async def serving(
             )
             invoker.add_inputs(durable.inputs)
         is_embedded = durable is not None and durable.info.provider == EMBEDDED
+        storage = None
+        if uses_storage(functions):
+            storage = storage_of(config, functions, development=development)
+            stack.push_async_callback(storage.close)
+            invoker.add_services(storage.fetchers, storage.writers)
         findings = lint_functions(loaded) if development else []
         for warning in (
             *config.warnings,
@@ -131,6 +137,7 @@ async def serving(
                 "httptrigger": http_calls(invoker),
                 "activitytrigger": activity_calls(invoker),
                 "timertrigger": timer_calls(invoker),
+                **(storage.calls(invoker) if storage is not None else {}),
             },
             logs,
         )
@@ -176,6 +183,10 @@ async def serving(
                 )
             )
             drain.add(stop_timers)
+        if storage is not None:
+            drain.add(
+                await stack.enter_async_context(storage.listening(enabled, invoker, logs, drain_s))
+            )
         stack.push_async_callback(drain.close)
         stack.push_async_callback(calls.stop, drain_s)
         stack.push_async_callback(front_end.stop, drain_s)

@@ -33,9 +33,10 @@ from func_py_bindings.http import (
     HttpResult,
     IncomingRequest,
     endpoint_of,
+    http_data,
     http_request,
 )
-from func_py_bindings.http_streaming import takes_stream
+from func_py_bindings.http_streaming import stream_data, takes_stream
 from func_py_bindings.route_template import RouteTemplate
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,8 @@ class HttpFrontEnd:
         development: Error answers say what went wrong; elsewhere they are empty.
         home_page: Whether `/` shows a page when no function answers there; else it is empty.
         body_limit: Bytes of a request body at most.
-        linger_s: How long `stop` waits for a last request on connections that are kept alive.
+        linger_s: How long `stop` waits for a last request on open connections, those included that
+            nobody has accepted yet; 0 leaves these to whoever listens on.
 
     Raises:
         ConfigError: The route prefix cannot be understood.
@@ -162,7 +164,8 @@ class HttpFrontEnd:
         """
         self._stopping = True
         if self._listener is not None and self._socket is not None and self._server is not None:
-            await accept_waiting(self._socket, self._server)
+            if self._linger_s:
+                await accept_waiting(self._socket, self._server)
             self._listener.close()
             self._listener = None
         if self._server is not None:
@@ -342,12 +345,18 @@ def _route_table(
             raise ConfigError("host.json", "extensions.http.routePrefix", f"{exc}") from exc
         streamed = takes_stream(spec)
         prepared: PreparedFunction[Any, Any] = (
-            invoker.prepare(spec, lambda request: request, lambda value, outputs: value)
+            invoker.prepare(
+                spec, lambda request: request, lambda value, outputs: value, stream_data
+            )
             if streamed
-            else invoker.prepare(spec, http_request, HttpResult(spec).response)
+            else invoker.prepare(spec, http_request, HttpResult(spec).response, http_data)
         )
         routes.append((template, endpoint.methods, HttpRoute(spec, endpoint, prepared, streamed)))
     return RouteTable(routes), any(route.is_streamed for _, _, route in routes)
+
+
+def _same(request: object) -> object:
+    return request
 
 
 def _empty(status: int) -> web.Response:

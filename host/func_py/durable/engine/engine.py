@@ -19,6 +19,7 @@ from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
 from func_py.durable.engine.slot import Slot
+from func_py.durable.engine.turn_limit import TurnLimit
 from func_py.durable.engine.verifier import Verifier
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, InstanceState, partition_of
@@ -88,6 +89,8 @@ class Engine:
             options=options,
             pool=self._pool,
             entities=self._entities,
+            turns=TurnLimit(options.max_orchestrators),
+            replays=asyncio.Semaphore(options.max_replays),
             delivers_once=Capability.TRANSACTIONS in info.capabilities,
             poison=self._poison,
             sessions=self._sessions,
@@ -123,6 +126,7 @@ class Engine:
             self._upkeep_alarm.cancel()
         await asyncio.gather(self._pool.close(grace), self._entities.close(grace))
         partitions = list(self._partitions.values())
+        self._parts.turns.lift()
         # Results of the last activities may still be on their way to the store.
         for partition in partitions:
             await partition.settle()
@@ -198,6 +202,8 @@ class Engine:
             self._upkeep_alarm.cancel()
         settled = len(self._partitions) == self._info.partition_count and not self._dropped
         settled = settled and all(p.is_recovered for p in self._partitions.values())
+        # Without transactions, activities of dead hosts come back when their time is up.
+        settled = settled and self._parts.delivers_once
         when = self._clock.now() + (self._options.timer_horizon / 2 if settled else _UPKEEP)
         self._upkeep_alarm = self._clock.call_at(when, lambda: self._spawn(self._upkeep()))
 
@@ -208,6 +214,8 @@ class Engine:
             await self._acquire()
             for partition in list(self._partitions.values()):
                 await partition.extend_horizon()
+                if not self._parts.delivers_once:
+                    await partition.take_back()
             self._outage.ended("ownership", failures)
         except StorageUnavailable as error:
             self._outage.began("ownership", error)
