@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 
 from func_py.azurite import CONNECTION, SETTING
 from func_py.cli.azurite import azurite_beside
-from func_py.cli.console import Console
+from func_py.cli.console import console_for
 from func_py.config.local_settings import split_origins
 from func_py.errors import UserError
 from func_py.supervisor.launch import (
@@ -57,7 +58,8 @@ class _StartCommand(click.Command):
 )
 @click.option(
     "--address",
-    help=f"IP address to listen on. [default: Host.LocalHttpAddress or {DEFAULT_ADDRESS}]",
+    help=f"IP address to listen on. [default: Host.LocalHttpAddress or {DEFAULT_ADDRESS}; "
+    "all addresses in production]",
 )
 @click.option(
     "--functions", multiple=True, metavar="NAME...", help="Load these functions, and no others."
@@ -136,7 +138,7 @@ def start_command(
             f"The runtime argument value provided, '{runtime}', is invalid. "
             "For Python apps, the value must be 'default'."
         )
-    console = Console()
+    console = console_for(os.environ)
     if language_worker:
         console.say("--language-worker has no effect: the app runs without a worker process.")
     options = LaunchOptions(

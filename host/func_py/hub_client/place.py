@@ -19,7 +19,7 @@ import msgspec
 
 from func_py.clock import Clock, RealClock
 from func_py.config.host_json import load_host_config
-from func_py.config.local_settings import app_environment, load_local_settings
+from func_py.config.local_settings import app_environment, settings_for
 from func_py.config.provider_choice import AZURE_STORAGE, EMBEDDED, choose_provider
 from func_py.config.settings import HostConfig
 from func_py.durable.model import new_id
@@ -106,7 +106,7 @@ def hub_config(place: HubPlace, voice: Voice) -> HostConfig:
     root = place.app_root.resolve()
     if not root.is_dir():
         raise UserError(f'"{place.app_root}" doesn\'t exist, or is not a folder.')
-    environ, _ = app_environment(load_local_settings(root), os.environ, root, port=0)
+    environ, _ = app_environment(settings_for(root, os.environ), os.environ, root, port=0)
     config = load_host_config(root, environ)
     if place.task_hub:
         durable = msgspec.structs.replace(config.durable, hub_name=place.task_hub)

@@ -16,7 +16,8 @@ from func_py.config.local_settings import (
     LocalSettings,
     app_environment,
     is_development,
-    load_local_settings,
+    is_production,
+    settings_for,
 )
 from func_py.errors import UserError
 from func_py.supervisor.child import Child
@@ -71,7 +72,7 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
     root = given.resolve()
     if not root.is_dir():
         raise UserError(f'"{given}" doesn\'t exist, or is not a folder.')
-    settings = load_local_settings(root)
+    settings = settings_for(root, os.environ)
     address, port = listening_place(options, settings, os.environ)
     listener = open_listener(address, port)
     url = base_url(listener)
@@ -84,7 +85,7 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
     def start_child(apology: str) -> Child:
         # Read again: each child sees the settings of today. One that apologises needs none, and
         # they may be what it apologises for.
-        today = LocalSettings() if apology else load_local_settings(root)
+        today = LocalSettings() if apology else settings_for(root, os.environ)
         environ, _ = app_environment(today, os.environ, root, port)
         spec = ChildSpec(
             app_root=root,
@@ -152,7 +153,8 @@ def listening_place(
 ) -> tuple[str, int]:
     """Where to listen: the command line, else local settings, else what containers are told."""
     container_address, container_port = _container_place(environ)
-    address = options.address or settings.address or container_address or DEFAULT_ADDRESS
+    usual = _ANYWHERE if is_production(environ) else DEFAULT_ADDRESS
+    address = options.address or settings.address or container_address or usual
     ports = (options.port, settings.port, container_port, DEFAULT_PORT)
     return address, next(port for port in ports if port is not None)
 
