@@ -25,3 +25,12 @@ def postgres_server() -> Iterator[PostgresServer]:
 
     with running_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def translating_server(postgres_server: PostgresServer) -> str:
+    """Connection string of the same server, ready for statements meant for SQL Server."""
+    from support.mssql_on_postgres import prepare
+
+    prepare(postgres_server.uri)
+    return postgres_server.uri

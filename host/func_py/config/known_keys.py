@@ -91,7 +91,7 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     _STORAGE_PROVIDER: _keys(
         "allowReplayingTerminalInstances connectionStringName controlQueueBatchSize "
         "controlQueueBufferThreshold controlQueueVisibilityTimeout createDatabaseIfNotExists "
-        "fetchLargeMessagesAutomatically maxQueuePollingInterval taskEventBatchSize "
+        "fetchLargeMessagesAutomatically maxQueuePollingInterval schemaName taskEventBatchSize "
         "taskEventLockTimeout taskHubName trackingStoreConnectionName trackingStoreNamePrefix "
         "trackingStoreConnectionStringName useLegacyPartitionManagement "
         "useTablePartitionManagement workItemQueueVisibilityTimeout"
