@@ -12,7 +12,7 @@ help: ## Show what can be made
 start: $(VENV)/.runs ## Run the sample apps on the embedded task hub
 	$(BIN)/func-py start
 
-test: check ## Run the checks, then every test
+test: check $(VENV)/.azurite ## Run the checks, then every test
 	$(BIN)/pytest -q
 
 check: $(VENV)/.develops ## Lint, format check, types, import contracts
@@ -40,4 +40,10 @@ $(VENV)/.runs: pyproject.toml
 
 $(VENV)/.develops: $(VENV)/.runs
 	$(PIP) install --group dev
+	touch $@
+
+# The emulator of Azure Storage, for the tests.
+$(VENV)/.azurite: $(VENV)/.develops
+	npm install --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --omit=dev \
+		--loglevel=error --prefix $(VENV)/azurite azurite@3
 	touch $@

@@ -34,3 +34,15 @@ def translating_server(postgres_server: PostgresServer) -> str:
 
     prepare(postgres_server.uri)
     return postgres_server.uri
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[str]:
+    """Connection string of the Azurite of this run; tests share it and must not stop it.
+
+    Names of queues, tables and containers are the test's to choose, so that it meets no other.
+    """
+    from support.azurite import running_azurite
+
+    with running_azurite() as server:
+        yield server.connection_string

@@ -11,6 +11,7 @@ import pytest
 for _module in (
     "harness",
     "client_cases",
+    "history_cases",
     "hub_cases",
     "owner_cases",
     "record_cases",

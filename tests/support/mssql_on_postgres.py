@@ -38,7 +38,7 @@ _TYPES = {
     "DATETIME2": "timestamp",
 }
 _NOW = "(clock_timestamp() at time zone 'utc')"
-_BODIES = "(select coalesce(json_agg(h.body order by h.first_event), '[]')::text"
+_BODIES = "cast(json_agg(page.body order by page.first_event) as text)"
 
 
 _CATALOG = """
@@ -257,7 +257,8 @@ def _function(node: exp.Expression) -> exp.Expression:
     if name == "SYSUTCDATETIME":
         return exp.maybe_parse(_NOW, dialect="postgres")
     if name == "DATALENGTH":
-        return exp.Anonymous(this="octet_length", expressions=node.expressions)
+        length = exp.Anonymous(this="length", expressions=node.expressions)
+        return exp.paren(exp.Mul(this=length, expression=exp.Literal.number(2)))
     return node
 
 
@@ -267,14 +268,11 @@ def _next_value(node: exp.Expression) -> exp.Expression:
 
 
 def _coalesce(node: exp.Expression) -> exp.Expression:
-    """The history of an instance as an array of texts."""
-    if not node.find(exp.GroupConcat):
-        return node
-    found = node.find(exp.Table)
-    assert found is not None
-    return exp.maybe_parse(
-        f"{_BODIES} from {found.sql('postgres')} where h.number = i.number)", dialect="postgres"
-    )
+    """The bodies of a page of history as an array of texts."""
+    select = node.find(exp.Select)
+    if node.find(exp.GroupConcat) and select is not None:
+        select.set("expressions", [sqlglot.parse_one(_BODIES, dialect="postgres")])
+    return node
 
 
 _REWRITES: dict[type[exp.Expression], Callable[[exp.Expression], exp.Expression]] = {

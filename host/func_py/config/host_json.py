@@ -74,6 +74,7 @@ def load_host_config(root: Path, environ: Mapping[str, str]) -> HostConfig:
         function_timeout=_function_timeout(host_file.function_timeout),
         retry=host_file.retry,
         functions=host_file.functions,
+        telemetry_mode=host_file.telemetry_mode,
         warnings=tuple(warnings),
     )
 

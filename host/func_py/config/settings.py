@@ -74,6 +74,7 @@ class DurableSettings(_Section, frozen=True):
     max_concurrent_orchestrator_functions: PositiveInt | None = None
     max_concurrent_entity_functions: PositiveInt | None = None
     max_entity_operation_batch_size: PositiveInt | None = None
+    max_orchestration_actions: PositiveInt | None = None
     http_settings: DurableHttpSettings = DurableHttpSettings()
     extended_sessions_enabled: bool = True
     """Accepted without effect: live sessions are always on."""
@@ -139,6 +140,8 @@ class HostFile(_Section, frozen=True):
     function_timeout: TimeSpan | None = None
     functions: tuple[str, ...] = ()
     """The only functions to load; empty: all."""
+    telemetry_mode: str = ""
+    """`OpenTelemetry`: the host exports spans; anything else: it does not."""
     retry: RetrySettings | None = None
     logging: LoggingSettings = LoggingSettings()
     extensions: Extensions = Extensions()
@@ -167,5 +170,6 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     """How long an invocation may take; None: as long as it needs."""
     retry: RetrySettings | None
     functions: tuple[str, ...]
+    telemetry_mode: str
     warnings: tuple[str, ...]
     """What to tell the user, one line each."""

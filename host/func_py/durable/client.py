@@ -6,7 +6,7 @@ Built on the storage contract alone, so it works on any host, also for partition
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,9 +34,11 @@ from func_py.durable.model import (
     instance_id_problem,
     new_id,
     pending_state,
+    request_trace,
     split_entity_id,
 )
 from func_py.durable.storage.base import REUSE_FINISHED, InstancePage, InstanceQuery, TaskHub
+from func_py.durable.storage.histories import history_pages, whole_history
 from func_py.errors import (
     FunctionNotRegistered,
     InstanceNotFinished,
@@ -209,7 +211,15 @@ class DurableClient:
 
     async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
         """The committed events of the current execution, in order."""
-        return await self._hub.get_history(instance_id)
+        return await whole_history(self._hub, instance_id)
+
+    def history_pages(self, instance_id: str) -> AsyncIterator[Sequence[HistoryEvent]]:
+        """The same page by page, for a history that may be long.
+
+        Raises:
+            HistoryChanged: The execution was replaced meanwhile; begin again.
+        """
+        return history_pages(self._hub, instance_id)
 
     async def query(self, query: InstanceQuery) -> InstancePage:
         """One page of instances."""
@@ -244,8 +254,9 @@ class DurableClient:
         if state is None or not state.status.is_terminal:
             return 0
         count = 0
-        for event in await self._hub.get_history(instance_id):
-            if isinstance(event, SubOrchestrationCreated) and event.instance_id not in seen:
+        for event in await whole_history(self._hub, instance_id, SubOrchestrationCreated):
+            assert isinstance(event, SubOrchestrationCreated)
+            if event.instance_id not in seen:
                 count += await self._purge_tree(event.instance_id, seen)
                 if await self._hub.get_instance(event.instance_id) is not None:
                     return count
@@ -286,7 +297,15 @@ class DurableClient:
 
     # ---- entities --------------------------------------------------------------------------
 
-    async def signal_entity(self, name: str, key: str, operation: str, input: str | None) -> None:
+    async def signal_entity(
+        self,
+        name: str,
+        key: str,
+        operation: str,
+        input: str | None,
+        *,
+        trace: TraceContext | None = None,
+    ) -> None:
         """Ask an entity for an operation, one way; durable when this returns.
 
         Args:
@@ -294,6 +313,7 @@ class DurableClient:
             key: Its key, which may be empty.
             operation: What its code finds as the operation's name.
             input: JSON text: a string that holds JSON (as the SDK sends it), or any other JSON.
+            trace: The caller's trace context.
 
         Raises:
             FunctionNotRegistered: No such entity function.
@@ -304,7 +324,13 @@ class DurableClient:
         if (problem := entity_id_problem(name, key)) is not None:
             raise InvalidInstanceId(entity_id(name, key), problem)
         message_id = new_id()
-        request = EntityRequest(id=message_id, operation=operation, is_signal=True, input=input)
+        request = EntityRequest(
+            id=message_id,
+            operation=operation,
+            is_signal=True,
+            input=input,
+            trace=request_trace(trace),
+        )
         await self._send(
             entity_id(name, key),
             EventRaised(

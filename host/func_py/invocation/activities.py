@@ -56,6 +56,7 @@ class ActivityCalls:
             reason="(null)",
             trace_parent=trace.trace_parent if trace is not None else "",
             trace_state=trace.trace_state if trace is not None else "",
+            cause=task,
         )
         if isinstance(outcome, Failure):
             return ActivityResult(failure=failure_details(outcome.error))

@@ -131,7 +131,10 @@ class InvocationContext(func.Context):  # type: ignore[misc]  # SDK is untyped
         trace_parent: str = "",
         trace_state: str = "",
         retry: InvocationRetry | None = None,
+        cause: object = None,
     ) -> None:
+        """`cause`: what is being done, for spans: the activity call, the batch of an entity."""
+        self.cause = cause
         self._retry = retry
         self._invocation_id = invocation_id
         self._spec = spec
@@ -171,6 +174,16 @@ class InvocationContext(func.Context):  # type: ignore[misc]  # SDK is untyped
                 {"InvocationId": self._invocation_id, "OperationName": self._spec.name},
             )
         return self._trace
+
+    @property
+    def has_caller(self) -> bool:
+        """Does the trace come from a caller?"""
+        return bool(self._trace_parent)
+
+    def continue_trace(self, trace_parent: str, trace_state: str) -> None:
+        """From here on the invocation's trace context is that of its own span."""
+        self._trace_parent, self._trace_state = trace_parent, trace_state
+        self._trace = None
 
     @property
     def retry_context(self) -> InvocationRetry:

@@ -76,6 +76,7 @@ class EntityCalls:
             reason="(null)",
             trace_parent=trace.trace_parent if trace is not None else "",
             trace_state=trace.trace_state if trace is not None else "",
+            cause=batch,
         )
         if isinstance(outcome, Failure):
             return await self._without(batch, len(call.done), outcome.error)

@@ -118,6 +118,10 @@ class Invoker:
         """Add sources of input bindings, by lower-case type, before functions are prepared."""
         self._inputs.update(inputs)
 
+    def add_around(self, around: Sequence[Around]) -> None:
+        """Add outer wrappers, before functions are prepared."""
+        self._around = (*self._around, *around)
+
     def prepare(
         self, spec: FunctionSpec, decode: Callable[[V], object], finish: Finish[T]
     ) -> PreparedFunction[V, T]:
@@ -171,6 +175,7 @@ class Invoker:
         trace_parent: str = "",
         trace_state: str = "",
         retry: InvocationRetry | None = None,
+        cause: object = None,
     ) -> T | Failure:
         """Invoke a function.
 
@@ -181,6 +186,8 @@ class Invoker:
             trace_parent: W3C trace context of the caller, if any.
             trace_state: The rest of it.
             retry: Which attempt this is; None for the only one.
+            cause: What the call carries out, for those `around` it: an ActivityTask, an
+                EntityBatch.
 
         Returns:
             What `finish` made, or the failure, which has been logged.
@@ -198,6 +205,7 @@ class Invoker:
             trace_parent,
             trace_state,
             retry,
+            cause,
         )
         self._log.info(
             name, f"Executing 'Functions.{name}' (Reason='{reason}', Id={invocation_id})"

@@ -68,15 +68,18 @@ class EntityApi:
         elif request.body:
             # Twice, so that a text that looks like JSON stays a text.
             text = json.dumps(json.dumps(request.body.decode("utf-8", "replace")))
-        return await self._signal(parts, request.value("op") or "", text)
+        return await self._signal(request, parts, request.value("op") or "", text)
 
     async def _delete(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
         """`DELETE entities/{name}/{key}`: the signal `delete`; what it does is the entity's."""
-        return await self._signal(parts, "delete", None)
+        return await self._signal(request, parts, "delete", None)
 
-    async def _signal(self, parts: list[str], operation: str, text: str | None) -> ApiResponse:
+    async def _signal(
+        self, request: ApiRequest, parts: list[str], operation: str, text: str | None
+    ) -> ApiResponse:
+        name, key = parts[1], _entity_key(parts)
         try:
-            await self._client.signal_entity(parts[1], _entity_key(parts), operation, text)
+            await self._client.signal_entity(name, key, operation, text, trace=request.trace)
         except (FunctionNotRegistered, InvalidInstanceId) as error:
             return ApiResponse(400, {"Message": str(error)})
         return ACCEPTED

@@ -5,9 +5,9 @@ An app without durable functions gets none of it: no file is made, no module of 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from func_py.durable.engine import (
     VersionMatch,
 )
 from func_py.durable.engine.http_activity import HttpActivity
-from func_py.durable.model import new_id
+from func_py.durable.model import InstanceState, new_id
 from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
 from func_py.errors import FunctionNotRegistered
 from func_py.hub_client import configured_client, configured_hub, hand_dir
@@ -76,9 +76,16 @@ class Durable:
 
     @asynccontextmanager
     async def running(
-        self, functions: Sequence[FunctionSpec], invoker: Invoker, grace_s: float
+        self,
+        functions: Sequence[FunctionSpec],
+        invoker: Invoker,
+        grace_s: float,
+        ended: Callable[[InstanceState], None] | None = None,
     ) -> AsyncIterator[Engine]:
-        """Run the engine while entered; on the way out activities get `grace_s` seconds."""
+        """Run the engine while entered; on the way out activities get `grace_s` seconds.
+
+        `ended`: records the span of an orchestration that ended; None: none is traced.
+        """
         calls = HttpActivity(ActivityCalls(functions, invoker), self.clock, self.poll_interval)
         engine = Engine(
             self.hub,
@@ -86,9 +93,10 @@ class Durable:
             self.functions,
             calls,
             self.clock,
-            self.options,
+            replace(self.options, traced=ended is not None),
             self.host_id,
             hand_dir=self.hand_dir,
+            ended=ended,
             entities=EntityCalls(functions, invoker),
         )
         await engine.start()
@@ -195,8 +203,10 @@ def _options(config: HostConfig, development: bool) -> EngineOptions:
     durable = config.durable
     return EngineOptions(
         max_activities=durable.max_concurrent_activity_functions or defaults.max_activities,
+        max_orchestrators=durable.max_concurrent_orchestrator_functions,
         max_entities=durable.max_concurrent_entity_functions or defaults.max_entities,
         max_entity_batch=durable.max_entity_operation_batch_size or defaults.max_entity_batch,
+        max_actions=durable.max_orchestration_actions or defaults.max_actions,
         session_idle=timedelta(seconds=durable.extended_session_idle_timeout_in_seconds),
         default_version=durable.default_version or None,
         version_match=VersionMatch(durable.version_match_strategy),

@@ -366,10 +366,10 @@ async def test_a_replaced_instance_drops_what_the_old_execution_asked_for(
 async def test_an_instance_that_breaks_the_engine_is_failed_and_others_go_on(
     hub_factory: HubFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks(lease: Any, slot: Any, state: InstanceState, *more: Any) -> Any:
+    def breaks(lease: Any, slot: Any, state: InstanceState, *more: Any, **named: Any) -> Any:
         if state.name == "nap":
             raise RuntimeError("a bug of ours")
-        return execution_turn(lease, slot, state, *more)
+        return execution_turn(lease, slot, state, *more, **named)
 
     monkeypatch.setattr("func_py.durable.engine.orchestrations.execution_turn", breaks)
     async with host(hub_factory) as h:

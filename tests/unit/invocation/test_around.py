@@ -11,11 +11,14 @@ import azure.functions as func
 import pytest
 from azure.functions import AppExtensionBase, ExtensionMeta, FuncExtensionBase
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.apps import RecordedLog, functions
 
 from func_py.invocation import Around, Failure, Invoker
 from func_py.invocation.extensions import extensions_loaded, with_extensions
-from func_py.invocation.tracing import with_trace_context
+from func_py.invocation.tracing import with_spans, with_trace_context
 from func_py_bindings.contract import FunctionSpec
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -141,3 +144,53 @@ def test_extensions_are_told_of_loaded_functions(hooks: list[tuple[Any, ...]]) -
 
     extensions_loaded([spec_of(f)])
     assert hooks == [("app loaded", "f"), ("loaded", "f")]
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+def spanning(spans: InMemorySpanExporter) -> Around:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    return with_spans(provider.get_tracer("test"))
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_function_call_is_a_span_of_the_callers_trace(
+    spans: InMemorySpanExporter, is_async: bool
+) -> None:
+    async def slow(req, context) -> Any:  # type: ignore[no-untyped-def]
+        return context.trace_context.trace_parent, current_trace()
+
+    def plain(req, context) -> Any:  # type: ignore[no-untyped-def]
+        return context.trace_context.trace_parent, current_trace()
+
+    outcome: Any = await outcome_of(spec_of(slow if is_async else plain), spanning(spans))
+    told, current = outcome
+    (span,) = spans.get_finished_spans()
+    assert current == PARENT.split("-")[1]
+    assert span.parent is not None
+    assert format(span.parent.span_id, "016x") == PARENT.split("-")[2]
+    assert told.split("-")[2] == format(span.context.span_id, "016x")
+    assert current_trace() == "0" * 32
+
+
+async def test_a_failed_call_and_an_answer_from_500_on_are_errors(
+    spans: InMemorySpanExporter,
+) -> None:
+    def broken(req) -> Any:  # type: ignore[no-untyped-def]
+        raise ValueError("no luck")
+
+    def unwell(req) -> Any:  # type: ignore[no-untyped-def]
+        return func.HttpResponse(status_code=503)
+
+    def refusing(req) -> Any:  # type: ignore[no-untyped-def]
+        return func.HttpResponse(status_code=404)
+
+    for code in (broken, unwell, refusing):
+        await outcome_of(spec_of(code), spanning(spans))
+    statuses = [span.status.is_ok for span in spans.get_finished_spans()]
+    assert statuses == [False, False, True]
+    assert spans.get_finished_spans()[0].events[0].name == "exception"

@@ -32,6 +32,8 @@ from func_py.durable.model import (
     TimerTask,
     encode_request,
     instance_id_problem,
+    own_trace,
+    request_trace,
 )
 from func_py.durable.replay import encode_start_input
 from func_py.durable.replay.decisions import (
@@ -140,11 +142,15 @@ class Effects:
         history: list[HistoryEvent],
         time: datetime,
         default_version: str | None,
+        *,
+        traced: bool = False,
     ) -> None:
+        """`traced`: what the turn causes belongs to the span of the orchestration itself."""
         self._turn = turn
         self._history = history
         self._time = time
         self._default_version = default_version
+        self._trace = own_trace(turn.state) if traced else turn.state.trace
         self._activities: list[ActivityTask] = []
         self._timers: list[TimerTask] = []
         self._cancelled: set[int] = set()
@@ -211,7 +217,7 @@ class Effects:
                 task_id=task_id,
                 name=name,
                 input=text,
-                trace=state.trace,
+                trace=self._trace,
             )
         )
 
@@ -250,7 +256,7 @@ class Effects:
                 task_id=task_id,
             ),
             tags=state.tags,
-            trace=state.trace,
+            trace=self._trace,
         )
         self._messages.append(
             Message(
@@ -273,6 +279,7 @@ class Effects:
                 input=encode_start_input(decision.input),
                 parent=state.instance_id,
                 parent_execution=state.execution_id,
+                trace=request_trace(self._trace),
             )
         )
         self._history.append(

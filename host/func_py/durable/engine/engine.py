@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
 from func_py.durable.engine.slot import Slot
+from func_py.durable.engine.turn_limit import TurnLimit
 from func_py.durable.engine.verifier import Verifier
 from func_py.durable.faults import reach
-from func_py.durable.model import ActivityResult, ActivityTask, partition_of
+from func_py.durable.model import ActivityResult, ActivityTask, InstanceState, partition_of
 from func_py.durable.storage.base import Capability, HubInfo, Lease, TaskHub
 from func_py.errors import LeaseLost, StorageUnavailable
 
@@ -45,9 +46,11 @@ class Engine:
         *,
         entities: EntityRunner | None = None,
         hand_dir: Path | None = None,
+        ended: Callable[[InstanceState], None] | None = None,
     ) -> None:
         """The hub must be open; `host_id` is the id it was opened with. `hand_dir`: where this
-        machine notes the work in hand, so that work which kills the process is found out."""
+        machine notes the work in hand, so that work which kills the process is found out.
+        `ended` is told of each orchestration that ended here."""
         self._hub = hub
         self._info = info
         self._clock = clock
@@ -86,6 +89,8 @@ class Engine:
             options=options,
             pool=self._pool,
             entities=self._entities,
+            turns=TurnLimit(options.max_orchestrators),
+            replays=asyncio.Semaphore(options.max_replays),
             delivers_once=Capability.TRANSACTIONS in info.capabilities,
             poison=self._poison,
             sessions=self._sessions,
@@ -93,6 +98,7 @@ class Engine:
             elsewhere=self._elsewhere,
             lost=self._lost,
             finished=self._verifier.offer if self._verifier is not None else lambda _: None,
+            ended=ended or (lambda _: None),
         )
 
     @property
@@ -120,6 +126,7 @@ class Engine:
             self._upkeep_alarm.cancel()
         await asyncio.gather(self._pool.close(grace), self._entities.close(grace))
         partitions = list(self._partitions.values())
+        self._parts.turns.lift()
         # Results of the last activities may still be on their way to the store.
         for partition in partitions:
             await partition.settle()

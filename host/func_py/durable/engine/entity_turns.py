@@ -25,6 +25,7 @@ from func_py.durable.model import (
     Message,
     OperationResult,
     RuntimeStatus,
+    TraceContext,
     decode_request,
     split_entity_id,
 )
@@ -102,8 +103,19 @@ def batch_of(state: InstanceState, requests: Sequence[Requested]) -> EntityBatch
         exists=entity.exists,
         state=entity.state,
         operations=[each.request for each in requests],
-        trace=state.trace,
+        trace=_trace_of(requests) or state.trace,
     )
+
+
+def _trace_of(requests: Sequence[Requested]) -> TraceContext | None:
+    """A batch belongs to the trace of its first operation that has one."""
+    for each in requests:
+        trace = each.request.trace
+        if trace is not None and trace.trace_parent:
+            return TraceContext(
+                trace_parent=trace.trace_parent, trace_state=trace.trace_state or ""
+            )
+    return None
 
 
 def unchanged(state: InstanceState, results: Sequence[OperationResult]) -> EntityResult:

@@ -12,6 +12,7 @@ from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.rewind import adopting_turn, rewinding_turn
 from func_py.durable.engine.slot import Item, Running, Slot
 from func_py.durable.engine.turns import (
+    CHILD_EVENTS,
     execution_turn,
     failing_turn,
     open_children,
@@ -31,11 +32,18 @@ from func_py.durable.model import (
 )
 from func_py.durable.replay.session import Session
 from func_py.durable.storage.base import Lease, Turn
+from func_py.durable.storage.histories import load_whole, whole_history
 from func_py.errors import FuncPyError, StorageUnavailable, VersionMismatch
 
 log = logging.getLogger("func_py.durable.engine")
 
 _SLOW_TURN_S = 1.0
+
+_TOO_MANY = (
+    "Maximum amount of orchestration actions ({}) has been reached. This value can be configured "
+    "in host.json file as MaxOrchestrationActions."
+)
+"""In the words of the official extension."""
 
 
 class Owner(Protocol):
@@ -150,8 +158,15 @@ class Orchestrations:
         self._parts.poison.begin_turn(slot.instance_id, state.execution_id)
         try:
             time = turn_time(slot, items, self._parts.clock.now())
-            version = self._parts.options.default_version
-            turn = execution_turn(self._owner.lease, slot, state, items, time, version)
+            options = self._parts.options
+            version = options.default_version
+            turn = execution_turn(
+                self._owner.lease, slot, state, items, time, version, traced=options.traced
+            )
+            most = options.max_actions
+            if turn is not None and slot.session is not None and slot.session.actions > most:
+                failure = FailureDetails(type="TooManyActions", message=_TOO_MANY.format(most))
+                turn = failing_turn(self._owner.lease, slot, state, items, time, failure)
             if turn is not None and turn.state.failure is not None:
                 failure = turn.state.failure
                 log.error(
@@ -209,7 +224,8 @@ class Orchestrations:
         """Terminate an instance with the children it has started and not heard of again."""
         children: Sequence[str] = ()
         try:
-            children = open_children(await self._parts.hub.get_history(slot.instance_id))
+            events = await whole_history(self._parts.hub, slot.instance_id, *CHILD_EVENTS)
+            children = open_children(events)
         except StorageUnavailable:
             raise
         except Exception:
@@ -249,7 +265,7 @@ class Orchestrations:
         """The turn that a request to rewind asks for, by what is stored now; None: nothing."""
         asked = item.event
         assert isinstance(asked, ExecutionRewound)
-        loaded = await self._parts.hub.load(instance_id)
+        loaded = await load_whole(self._parts.hub, instance_id)
         now = self._parts.clock.now()
         lease = self._owner.lease
         if loaded is None:
@@ -261,7 +277,10 @@ class Orchestrations:
         state, token = loaded.state, loaded.token
         if state.status is RuntimeStatus.FAILED:
             time = max(now, state.last_updated_at)
-            return rewinding_turn(lease, token, state, loaded.history, [item], asked, time)
+            traced = self._parts.options.traced
+            return rewinding_turn(
+                lease, token, state, loaded.history, [item], asked, time, traced=traced
+            )
         if asked.parent is not None:
             return adopting_turn(lease, token, state, [item], asked.parent, now)
         return None

@@ -74,11 +74,18 @@ class Partition:
         self._parts = parts
         self._slots: dict[str, Slot] = {}
         self._ready: deque[Slot] = deque()
+        self._held: deque[Slot] = deque()
+        """Ready, too, but the host is at as many turns of orchestrations as it may."""
         self._pumping = False
         self._closed = False
         self._retries = Retries(parts.clock, self.enqueue)
         self._loader = Loader(
-            parts.hub, parts.functions, parts.poison, parts.clock, parts.options.replay_slice
+            parts.hub,
+            parts.functions,
+            parts.poison,
+            parts.clock,
+            parts.options.replay_slice,
+            parts.replays,
         )
         self._orchestrations = Orchestrations(self, parts)
         self._entities = Entities(self, parts)
@@ -199,38 +206,80 @@ class Partition:
         if self._closed:
             return
         batch: list[Running] = []
-        for _ in range(min(self._parts.options.turns_per_slice, len(self._ready))):
-            slot = self._ready.popleft()
+        places = 0
+        for _ in range(self._parts.options.turns_per_slice):
+            slot = self._next()
+            if slot is None:
+                break
             slot.queued = False
             if slot.busy or not slot.inbox or self._slots.get(slot.instance_id) is not slot:
                 continue
-            try:
-                running = self._processor(slot).begin(slot)
-            except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
-                running = self._processor(slot).quarantine(slot, error)
-            if running is not None:
-                batch.append(running)
+            running = self._begin(slot)
+            if running is None:
+                continue
+            batch.append(running)
+            if not _is_entity(slot):
+                self._parts.turns.take()
+                places += 1
         if batch:
-            self.spawn(self._commit(batch))
-        if self._ready:
+            self.spawn(self._commit(batch, places))
+        if self._ready or (self._held and self._parts.turns.has_room):
             self._pump_soon()
+        elif self._held:
+            self._parts.turns.wait(self._pump)
+
+    def _run(self, slot: Slot) -> None:
+        """A turn of one slot that has its place already."""
+        running = self._begin(slot)
+        if running is not None:
+            is_counted = not _is_entity(slot)
+            if is_counted:
+                self._parts.turns.take()
+            self.spawn(self._commit([running], int(is_counted)))
+
+    def _next(self) -> Slot | None:
+        """The slot whose turn it is; entities pass by orchestrations for which there is no room."""
+        has_room = self._parts.turns.has_room
+        if self._held and has_room:
+            return self._held.popleft()
+        while self._ready:
+            slot = self._ready.popleft()
+            if has_room or _is_entity(slot):
+                return slot
+            self._held.append(slot)
+        return None
+
+    def _begin(self, slot: Slot) -> Running | None:
+        try:
+            return self._processor(slot).begin(slot)
+        except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
+            return self._processor(slot).quarantine(slot, error)
 
     def _processor(self, slot: Slot) -> Processor:
-        return self._entities if slot.instance_id.startswith("@") else self._orchestrations
+        return self._entities if _is_entity(slot) else self._orchestrations
 
     def submit(self, running: Running) -> None:
         """See `Owner.submit`."""
         if not self._closed:
-            self.spawn(self._commit([running]))
+            self.spawn(self._commit([running], 0))
 
     # ---- loading ---------------------------------------------------------------------------
 
     def load(self, slot: Slot, *, history: bool) -> None:
         """See `Owner.load`."""
         slot.busy = True
+        if not _is_entity(slot):
+            self._parts.turns.take()
         self.spawn(self._load_now(slot, history=history))
 
     async def _load_now(self, slot: Slot, *, history: bool) -> None:
+        try:
+            await self._load(slot, history=history)
+        finally:
+            if not _is_entity(slot):
+                self._parts.turns.give(1)
+
+    async def _load(self, slot: Slot, *, history: bool) -> None:
         generation = slot.generation
         try:
             there = await self._loader.load(slot, history=history)
@@ -258,13 +307,21 @@ class Partition:
             self.discard(slot.inbox)
             self._detach(slot)
         elif slot.inbox:
-            self.enqueue(slot)
+            # At once, not behind others: what is loaded weighs something.
+            self._run(slot)
         else:
             self.evict(slot)
 
     # ---- committing ------------------------------------------------------------------------
 
-    async def _commit(self, batch: Sequence[Running]) -> None:
+    async def _commit(self, batch: Sequence[Running], places: int) -> None:
+        """Commit turns, `places` of which count as turns of orchestrations."""
+        try:
+            await self._commit_now(batch)
+        finally:
+            self._parts.turns.give(places)
+
+    async def _commit_now(self, batch: Sequence[Running]) -> None:
         failures = self._parts.outage.failures
         try:
             outcomes = await self._parts.hub.commit([running.turn for running in batch])
@@ -332,6 +389,8 @@ class Partition:
             self._parts.sessions.dropped(slot)
             if state.status is not RuntimeStatus.TERMINATED and state.entity is None:
                 self._parts.finished(state)
+            if state.entity is None:
+                self._parts.ended(state)
             if not slot.inbox:
                 self.forget(slot)
                 return
@@ -436,10 +495,11 @@ class Partition:
         for slot in list(self._slots.values()):
             self._detach(slot)
         self._ready.clear()
+        self._held.clear()
 
     async def settle(self) -> None:
         """Run the turns that are ready and wait until they are stored."""
-        while self._ready or self._tasks:
+        while self._ready or self._held or self._tasks:
             self._pump()
             await self.wait_idle()
 
@@ -447,3 +507,7 @@ class Partition:
         """Wait for commits and loads that are under way."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _is_entity(slot: Slot) -> bool:
+    return slot.instance_id.startswith("@")

@@ -46,8 +46,10 @@ from func_py.durable.model import (
     TimerCreated,
     TimerFired,
     TimerTask,
+    TraceContext,
     decode_request,
     encode_request,
+    own_trace,
 )
 from func_py.durable.storage.base import Lease, Token, Turn
 
@@ -146,6 +148,8 @@ def rewinding_turn(
     items: Sequence[Item],
     asked: ExecutionRewound,
     time: datetime,
+    *,
+    traced: bool = False,
 ) -> Turn:
     """Replace a failed history by one that has not failed yet, in one commit.
 
@@ -157,6 +161,7 @@ def rewinding_turn(
         items: The messages that asked for it.
         asked: The request; for a child it names the parent's new execution.
         time: Of the turn.
+        traced: What is asked again belongs to the span of the orchestration itself.
     """
     pieces = take_apart(events)
     execution_id = derived_id(state.execution_id, f"rewound:{items[0].message_id}")
@@ -190,11 +195,17 @@ def rewinding_turn(
         drop_activities=True,
         consumed=[item.message_id for item in items if item.message_id],
     )
-    _ask_again(turn, pieces, asked, time)
+    _ask_again(turn, pieces, asked, time, own_trace(turn.state) if traced else state.trace)
     return turn
 
 
-def _ask_again(turn: Turn, pieces: Pieces, asked: ExecutionRewound, time: datetime) -> None:
+def _ask_again(
+    turn: Turn,
+    pieces: Pieces,
+    asked: ExecutionRewound,
+    time: datetime,
+    trace: TraceContext | None,
+) -> None:
     state = turn.state
     activities: list[ActivityTask] = []
     timers: list[TimerTask] = []
@@ -208,7 +219,7 @@ def _ask_again(turn: Turn, pieces: Pieces, asked: ExecutionRewound, time: dateti
                     task_id=event.task_id,
                     name=event.name,
                     input=event.input,
-                    trace=state.trace,
+                    trace=trace,
                 )
             )
         elif isinstance(event, TimerCreated):

@@ -82,6 +82,8 @@ def execution_turn(
     items: Sequence[Item],
     time: datetime,
     default_version: str | None = None,
+    *,
+    traced: bool = False,
 ) -> Turn | None:
     """Feed the items to the slot's session and turn its decisions into a `Turn`.
 
@@ -110,7 +112,7 @@ def execution_turn(
     # A status stays until the code sets another, also over continue-as-new and a rewind.
     custom_status = session.custom_status or state.custom_status
     turn.state = replace(state, status=status, custom_status=custom_status, last_updated_at=time)
-    effects = Effects(turn, events, time, default_version)
+    effects = Effects(turn, events, time, default_version, traced=traced)
     effects.apply(decisions)
     if effects.continued is not None:
         _continue(turn, session, effects.continued, time)
@@ -172,6 +174,10 @@ def terminating_turn(
     history.append(OrchestratorCompleted(timestamp=time))
     turn.events = history
     return turn
+
+
+CHILD_EVENTS = (SubOrchestrationCreated, SubOrchestrationCompleted, SubOrchestrationFailed)
+"""What `open_children` needs of a history."""
 
 
 def open_children(events: Sequence[HistoryEvent]) -> list[str]:

@@ -9,6 +9,7 @@ from func_py.durable.model.entities import (
     OperationResult,
     decode_request,
     encode_request,
+    request_trace,
 )
 from func_py.durable.model.events import (
     Event,
@@ -56,6 +57,7 @@ from func_py.durable.model.messages import (
     encode_event,
 )
 from func_py.durable.model.state import InstanceState, pending_state
+from func_py.durable.model.traces import own_trace
 
 __all__ = [
     "REQUEST_EVENT",
@@ -104,7 +106,9 @@ __all__ = [
     "entity_id_problem",
     "instance_id_problem",
     "new_id",
+    "own_trace",
     "partition_of",
     "pending_state",
+    "request_trace",
     "split_entity_id",
 ]

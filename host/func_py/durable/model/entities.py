@@ -16,6 +16,18 @@ REQUEST_EVENT = "op"
 """Name of the EventSent and EventRaised that carry an `EntityRequest`."""
 
 
+class RequestTrace(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={"trace_parent": "TraceParent", "trace_state": "TraceState"},
+):
+    """W3C trace context of whoever asked, as DurableTask writes it into a request."""
+
+    trace_parent: str = ""
+    trace_state: str | None = None
+
+
 class EntityRequest(
     msgspec.Struct,
     frozen=True,
@@ -25,6 +37,7 @@ class EntityRequest(
         "operation": "op",
         "is_signal": "signal",
         "parent_execution": "parentExecution",
+        "trace": "parentTraceContext",
     },
 ):
     """One operation asked of an entity.
@@ -43,6 +56,7 @@ class EntityRequest(
     input: str | None = None
     parent: str | None = None
     parent_execution: str | None = None
+    trace: RequestTrace | None = None
 
     @property
     def is_answered(self) -> bool:
@@ -87,6 +101,13 @@ class EntityResult(msgspec.Struct, frozen=True, kw_only=True):
     exists: bool
     state: str | None
     results: Sequence[OperationResult]
+
+
+def request_trace(trace: TraceContext | None) -> RequestTrace | None:
+    """The trace context in the form that travels with a request."""
+    if trace is None:
+        return None
+    return RequestTrace(trace_parent=trace.trace_parent, trace_state=trace.trace_state or None)
 
 
 _encode = msgspec.json.Encoder().encode

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any, TypeAlias
@@ -294,7 +295,7 @@ class MssqlDialect:
         assert isinstance(connection, MssqlConnection)
         connection.revive()
         keeper = self._keeper
-        is_overdue = keeper is not None and keeper.is_overdue
+        is_overdue = self.is_overdue
         self._mark += 1
         mark = self._mark
         lock = self._lock(self._lock_name, shared=shared and not is_overdue)
@@ -367,7 +368,7 @@ class MssqlDialect:
         return row is not None and row[0] >= mark
 
     def others_committed(self, connection: Connection) -> bool:
-        """Is there mail, have leases moved, was work offered?"""
+        """Is there mail, have leases or hosts changed, was work offered?"""
         assert isinstance(connection, MssqlConnection)
         if self._host is None:
             return True
@@ -377,8 +378,14 @@ class MssqlDialect:
         assert self._concerns is not None
         *marks, has_mail = self._concerns
         before, self._seen = self._seen, marks
-        is_overdue = self._keeper is not None and self._keeper.is_overdue
-        return bool(has_mail) or before != marks or is_overdue
+        return bool(has_mail) or before != marks or self.is_overdue
+
+    def stir(self, connection: Connection) -> tuple[object, object]:
+        """It was read with the rest."""
+        if self._concerns is None:
+            return None, 0
+        leases, offer, hosts, free, _ = self._concerns
+        return (leases, hosts, free), offer
 
     def translate(self, error: Exception) -> Exception:
         """What is the user's to change, and what may pass."""
@@ -400,6 +407,16 @@ class MssqlDialect:
         """Begin to renew the host's lease."""
         self._host = host
         self._keeper = Keeper(host.host_id, self._lease, lambda: self._connect(self._number))
+
+    def publish(self, functions: Sequence[str]) -> None:
+        """Whoever is taken for dead enters with what it has now."""
+        assert self._host is not None
+        self._host = replace(self._host, functions=functions)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Its lease may have run out."""
+        return self._keeper is not None and self._keeper.is_overdue
 
     def answer_bell(self) -> None:
         """There is none."""

@@ -38,6 +38,12 @@ select
     (select coalesce(sum(epoch), 0) from {schema}.partitions where hub = {hub} and holder = $4),
     (select coalesce(max(offer), 0) from {schema}.activities
      where hub = {hub} and offered is not null),
+    (select string_agg(cast(concat(number, case when functions = '[]' then '-' else '+' end)
+                            as nvarchar(max)), ',') within group (order by number)
+     from {schema}.hosts where hub = {hub}),
+    (select string_agg(cast(concat(partition, ':', epoch) as nvarchar(max)), ',')
+                within group (order by partition)
+     from {schema}.partitions where hub = {hub} and holder is null),
     case when exists (
         select 1 from {schema}.messages
         where hub = {hub} and delivered_epoch = 0
@@ -50,6 +56,12 @@ select
     (select coalesce(sum(epoch), 0) from {schema}.partitions where hub = {hub} and holder = $1),
     (select coalesce(max(offer), 0) from {schema}.activities
      where hub = {hub} and offered is not null),
+    (select string_agg(cast(concat(number, case when functions = '[]' then '-' else '+' end)
+                            as nvarchar(max)), ',') within group (order by number)
+     from {schema}.hosts where hub = {hub}),
+    (select string_agg(cast(concat(partition, ':', epoch) as nvarchar(max)), ',')
+                within group (order by partition)
+     from {schema}.partitions where hub = {hub} and holder is null),
     case when exists (
         select 1 from {schema}.messages
         where hub = {hub} and delivered_epoch = 0
@@ -194,6 +206,9 @@ then 1 else 0 end
 -- name: host_number
 select number from {schema}.hosts where host_id = $1
 
+-- name: publish
+update {schema}.hosts set functions = $1 where hub = {hub} and host_id = $2
+
 -- name: delete_host
 set nocount on;
 delete from {schema}.commits where host_id = $1;
@@ -281,9 +296,17 @@ where i.hub = {hub} and i.instance_id = $1 and i.instance_id + '.' = $1 + '.'
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
        i.progress, o.body,
        coalesce(
-           (select '[' + string_agg(cast('"' as nvarchar(max)) + string_escape(h.body, 'json') + '"',
-                                    ',') within group (order by h.first_event) + ']'
-            from {schema}.history h where h.number = i.number),
+           (select '[' + string_agg(cast('"' as nvarchar(max)) + string_escape(page.body, 'json')
+                                    + '"', ',') within group (order by page.first_event) + ']'
+            from (
+                select top (4096) h.first_event, h.body,
+                       sum(datalength(h.body) / 2) over (
+                           order by h.first_event rows unbounded preceding)
+                           - datalength(h.body) / 2 as before
+                from {schema}.history h
+                where h.number = i.number and h.first_event >= $2
+                order by h.first_event) page
+            where page.before < $3),
            '[]')
 from {schema}.instances i join {schema}.origins o on o.number = i.number
 where i.hub = {hub} and i.instance_id = $1 and i.instance_id + '.' = $1 + '.'
@@ -321,11 +344,23 @@ delete from {schema}.activities where number = $1
 
 -- ---- history -----------------------------------------------------------------------------------
 
--- name: history
-select h.body
-from {schema}.instances i join {schema}.history h on h.number = i.number
+-- name: history_page
+select i.number, i.execution_id, i.turns, i.history_length,
+       coalesce(
+           (select '[' + string_agg(cast('"' as nvarchar(max)) + string_escape(page.body, 'json')
+                                    + '"', ',') within group (order by page.first_event) + ']'
+            from (
+                select top (4096) h.first_event, h.body,
+                       sum(datalength(h.body) / 2) over (
+                           order by h.first_event rows unbounded preceding)
+                           - datalength(h.body) / 2 as before
+                from {schema}.history h
+                where h.number = i.number and h.first_event >= $2
+                order by h.first_event) page
+            where page.before < $3),
+           '[]')
+from {schema}.instances i
 where i.hub = {hub} and i.instance_id = $1 and i.instance_id + '.' = $1 + '.'
-order by h.first_event
 
 -- name: delete_histories
 -- rows: number bigint
@@ -513,6 +548,11 @@ select i.instance_id, a.execution_id, a.task_id, a.attempt, a.body
 from {schema}.activities a join {schema}.instances i on i.number = a.number
 where a.hub = {hub} and a.partition = $1 and a.holder = $2
 order by a.number, a.execution_id, a.task_id
+
+-- name: held_activity_keys
+select i.instance_id, a.execution_id, a.task_id
+from {schema}.activities a join {schema}.instances i on i.number = a.number
+where a.hub = {hub} and a.partition = $1 and a.holder = $2
 
 -- name: free_activities
 update {schema}.activities set holder = null
