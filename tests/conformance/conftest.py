@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ for _module in (
     pytest.register_assert_rewrite(f"conformance.{_module}")
 
 from conformance.harness import Harness, World  # noqa: E402 - after the registration
+from support.azure_harness import AzureHarness  # noqa: E402 - after the registration
 from support.mssql_harness import MssqlHarness  # noqa: E402
 from support.postgres_harness import PostgresHarness  # noqa: E402
 from support.postgres_server import PostgresServer  # noqa: E402
@@ -29,12 +31,23 @@ from support.sqlite_harness import SqliteHarness, WeakSqliteHarness  # noqa: E40
 MSSQL_SERVER = os.environ.get("MSSQL_TEST_CONNECTION_STRING", "")
 """A SQL Server for the suite to run on, which has a database of its own; none by default."""
 
-PROVIDERS = ["sqlite", "sqlite-weak", "postgres", "mssql-translated"]
+PROVIDERS = ["sqlite", "sqlite-weak", "postgres", "azure", "mssql-translated"]
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(params=[*PROVIDERS, "mssql"] if MSSQL_SERVER else PROVIDERS)
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
+async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness]:
     """Each provider in turn, with an empty store."""
+    if request.param != "azure":
+        yield _sql_harness(request, tmp_path)
+        return
+    azure = AzureHarness(request.getfixturevalue("azurite"), f"T{next(_numbers)}x")
+    yield azure
+    await azure.remove()
+
+
+def _sql_harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres_server")
         return PostgresHarness(server.uri, f"{tmp_path.name}.")

@@ -39,6 +39,8 @@ class MssqlHarness:
     """
 
     loses_turns = False
+    has_transactions = True
+    uses_queues = False
 
     def __init__(
         self,
