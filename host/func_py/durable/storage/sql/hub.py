@@ -98,6 +98,7 @@ class SqlTaskHub:
         name: The hub's name.
         partition_count: Of a hub that is created; what an existing one must have.
         poll_interval: How often an idle hub looks for messages that other processes stored.
+        first_look: How soon after something happened, where nobody rings; the same by default.
     """
 
     def __init__(
@@ -106,11 +107,13 @@ class SqlTaskHub:
         name: str,
         partition_count: int,
         poll_interval: timedelta = timedelta(seconds=1),
+        first_look: timedelta | None = None,
     ) -> None:
         self._dialect = dialect
         self._name = name
         self._partition_count = partition_count
         self._poll_interval = poll_interval
+        self._first_look = poll_interval if first_look is None else first_look
         self._opened: Writer | None = None
         self._readers = Readers(dialect)
         self._mail: list[Mail] = []
@@ -135,6 +138,7 @@ class SqlTaskHub:
             self._deliver,
             self._notice,
             self._poll_interval,
+            self._first_look,
         )
         number = await self._opened.start()
         if self._dialect.bell is not None:

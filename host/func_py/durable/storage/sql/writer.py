@@ -77,6 +77,7 @@ class Writer:
         deliver: Called on the loop with the mail of a transaction.
         notice: Called on the loop with what others have changed.
         poll_interval: How often an idle writer looks for what other processes stored.
+        first_look: How soon after something happened it looks; then less and less often.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Writer:
         deliver: Callable[[Sequence[Mail]], None],
         notice: Callable[[News], None],
         poll_interval: timedelta,
+        first_look: timedelta,
     ) -> None:
         self._dialect = dialect
         self._refused: tuple[type[Exception], ...] = (*REFUSED_VALUES, *dialect.refused)
@@ -101,6 +103,8 @@ class Writer:
         self._deliver = deliver
         self._notice = notice
         self._poll_s = poll_interval.total_seconds()
+        self._first_look_s = first_look.total_seconds()
+        self._pause_s = self._first_look_s
         self._loop = asyncio.get_running_loop()
         self._inbox: queue.SimpleQueue[Operation[object] | None] = queue.SimpleQueue()
         self._outbox: list[Operation[object]] = []
@@ -207,8 +211,10 @@ class Writer:
             try:
                 operations = self._collect()
             except queue.Empty:
+                self._pause_s = min(self._pause_s * 2, self._poll_s)
                 self._poll(connection)
                 continue
+            self._pause_s = self._first_look_s
             ending = operations[-1] is None
             group = [o for o in operations if o is not None and not o.future.cancelled()]
             if group:
@@ -218,7 +224,7 @@ class Writer:
 
     def _collect(self) -> list[Operation[object] | None]:
         """Everything that waits; raises queue.Empty when nothing comes for a poll interval."""
-        patience_s = self._poll_s if self._doubt is None else min(self._poll_s, _DOUBT_POLL_S)
+        patience_s = self._pause_s if self._doubt is None else min(self._pause_s, _DOUBT_POLL_S)
         operations = [self._inbox.get(timeout=patience_s)]
         with contextlib.suppress(queue.Empty):
             while operations[-1] is not None:
@@ -231,6 +237,7 @@ class Writer:
             self._settle_doubt()
             self._look |= self._dialect.others_committed(connection)
             if self._look:
+                self._pause_s = self._first_look_s
                 self._store(connection, [])
 
     def _store(self, connection: Connection, group: Sequence[Operation[object]]) -> None:
