@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from func_py.durable.engine.activities import task_key
 from func_py.durable.engine.entities import Entities
@@ -36,6 +36,7 @@ from func_py.durable.model import (
 from func_py.durable.storage.base import (
     Committed,
     Lease,
+    Lost,
     LostReason,
     Mail,
     Recovered,
@@ -45,6 +46,9 @@ from func_py.durable.storage.base import (
 from func_py.errors import LeaseLost, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
+
+Answers: TypeAlias = Sequence[Committed | Lost]
+"""Of a commit, one for each turn."""
 
 
 class Processor(Protocol):
@@ -86,7 +90,7 @@ class Partition:
         self._horizon = parts.clock.now()
         self._early: list[Mail] | None = []
         """Mail that came before what was stored is recovered: it is newer than that."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
 
     @property
     def is_recovered(self) -> bool:
@@ -211,7 +215,7 @@ class Partition:
             if running is not None:
                 batch.append(running)
         if batch:
-            self.spawn(self._commit(batch))
+            self._commit(batch)
         if self._ready:
             self._pump_soon()
 
@@ -221,7 +225,7 @@ class Partition:
     def submit(self, running: Running) -> None:
         """See `Owner.submit`."""
         if not self._closed:
-            self.spawn(self._commit([running]))
+            self._commit([running])
 
     # ---- loading ---------------------------------------------------------------------------
 
@@ -264,17 +268,39 @@ class Partition:
 
     # ---- committing ------------------------------------------------------------------------
 
-    async def _commit(self, batch: Sequence[Running]) -> None:
+    def _commit(self, batch: Sequence[Running]) -> None:
+        """Give turns to the store, at once and without a task: a step waits for this."""
         failures = self._parts.outage.failures
+        commit = asyncio.ensure_future(self._parts.hub.commit([r.turn for r in batch]))
+        self._tasks.add(commit)
+        commit.add_done_callback(lambda commit: self._committed(batch, commit, failures))
+
+    def _committed(
+        self, batch: Sequence[Running], commit: asyncio.Future[Answers], failures: int
+    ) -> None:
         try:
-            outcomes = await self._parts.hub.commit([running.turn for running in batch])
+            self._take_answers(batch, commit, failures)
+        except Exception as error:  # noqa: BLE001 - one edge: what is in memory may be half done
+            self._failed(error)
+        finally:
+            self._tasks.discard(commit)
+
+    def _take_answers(
+        self, batch: Sequence[Running], commit: asyncio.Future[Answers], failures: int
+    ) -> None:
+        try:
+            outcomes = commit.result()
         except StorageUnavailable as error:
             for running in batch:
                 self._undo(running)
                 running.slot.unanswered = running.turn
             self._later([running.slot for running in batch], error)
             return
-        except BaseException:
+        except asyncio.CancelledError:
+            for running in batch:
+                self._undo(running)
+            return
+        except Exception:
             for running in batch:
                 self._undo(running)
             raise
@@ -426,9 +452,12 @@ class Partition:
     def _reap(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
-            if not self._closed:
-                self._parts.lost(self, str(error))
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
+        if not self._closed:
+            self._parts.lost(self, str(error))
 
     def close(self) -> None:
         """Run nothing more. Commits under way go on, but have no effects here."""

@@ -82,7 +82,7 @@ CONTRACT
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum, auto
@@ -365,10 +365,12 @@ class TaskHub(Protocol):
         """Read an instance for a turn, in one consistent view, or None. Contract: 6, 10."""
         ...
 
-    async def commit(self, turns: Sequence[Turn]) -> Sequence[Committed | Lost]:
+    def commit(self, turns: Sequence[Turn]) -> Awaitable[Sequence[Committed | Lost]]:
         """Store turns of different instances; the answer has one entry per turn. Contract: 4-9.
 
         At most one turn per instance. Turns of one call may be split over several transactions.
+        Begins at once, if the provider can, and not when the answer is awaited. Raises nothing
+        before that.
         """
         ...
 
