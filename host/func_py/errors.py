@@ -18,7 +18,8 @@ FuncPyError
 │   └── SchemaMismatch         found and required versions of a task hub
 ├── StorageError
 │   ├── StorageUnavailable     transient: the caller may repeat the call
-│   └── LeaseLost              normal when a partition moved to another host
+│   ├── LeaseLost              normal when a partition moved to another host
+│   └── HistoryChanged         while it was read page by page: read it from its beginning
 └── InternalError              our bug; the text asks for a report
 
 A failure of a user's activity or orchestrator is data (`durable.model.FailureDetails`), never one
@@ -231,6 +232,14 @@ class LeaseLost(StorageError):
         self.partition = partition
         self.epoch = epoch
         super().__init__(f"partition {partition} is no longer held under epoch {epoch}")
+
+
+class HistoryChanged(StorageError):
+    """The history that was being read is not the instance's any more."""
+
+    def __init__(self, instance_id: str) -> None:
+        self.instance_id = instance_id
+        super().__init__(f"the history of instance '{instance_id}' changed while it was read")
 
 
 class InternalError(FuncPyError):

@@ -10,6 +10,7 @@ import pytest
 for _module in (
     "harness",
     "client_cases",
+    "history_cases",
     "hub_cases",
     "owner_cases",
     "record_cases",

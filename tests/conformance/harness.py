@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from support.durable_values import NOON, at, make_start, make_turn, scheduled
 
 from func_py.durable.model import (
+    HistoryEvent,
     InstanceState,
     Message,
     RuntimeStatus,
@@ -34,6 +35,7 @@ from func_py.durable.storage.base import (
     Token,
     Turn,
 )
+from func_py.durable.storage.histories import whole_history
 
 PARTITIONS = 4
 
@@ -189,6 +191,10 @@ class Host:
         loaded = await self.hub.load(instance_id)
         assert loaded is not None
         return loaded
+
+    async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
+        """The stored history, whole."""
+        return await whole_history(self.hub, instance_id)
 
     async def token(self, instance_id: str) -> Token:
         """The current token."""

@@ -1,11 +1,12 @@
-"""Cases for the life of a hub and its hosts: clauses 18, 20 and 21."""
+"""Cases for the life of a hub and its hosts: clauses 18, 20, 21, 28 and 29."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
-from conformance.harness import PARTITIONS, World
+from conformance.harness import PARTITIONS, Host, World
 from support.durable_values import NOON, raised
 
 from func_py.durable.model import new_id
@@ -167,3 +168,108 @@ class HostCases:
         listed = {h.host_id for h in await first.hub.hosts()}
         assert listed == {first.host_id, second.host_id}
         assert list(await second.hub.acquire(range(PARTITIONS))) == []
+
+    async def test_what_a_host_publishes_replaces_what_it_said_before(self, world: World) -> None:
+        first, second = await world.host(functions=["activity:say"]), await world.host()
+        await first.hub.publish([])
+        await second.hub.publish(["activity:sing"])
+        for host in (first, second):
+            found = {h.host_id: list(h.functions) for h in await host.hub.hosts()}
+            assert found == {first.host_id: [], second.host_id: ["activity:sing"]}
+
+
+class WatchCases:
+    """Clause 28."""
+
+    async def test_the_first_call_tells_who_is_there(self, world: World) -> None:
+        first, second = await world.host(), await world.host()
+        assert await watched(second, []) == {first.host_id, second.host_id}
+
+    async def test_a_host_that_enters_is_noticed(self, world: World) -> None:
+        first = await world.host()
+        watching = await settled(first)
+        second = await world.host()
+        assert ids(await in_time(watching)) == {first.host_id, second.host_id}
+
+    async def test_a_host_that_leaves_is_noticed(self, world: World) -> None:
+        first, second = await world.host(), await world.host()
+        watching = await settled(first)
+        await second.hub.close()
+        assert ids(await in_time(watching)) == {first.host_id}
+
+    async def test_a_host_that_dies_is_noticed(self, world: World) -> None:
+        first, second = await world.host(), await world.host()
+        watching = await settled(first)
+        await second.die()
+        assert ids(await in_time(watching)) == {first.host_id}
+
+    async def test_what_a_host_publishes_is_noticed(self, world: World) -> None:
+        first, second = await world.host(), await world.host()
+        watching = await settled(first)
+        await second.hub.publish(["activity:say"])
+        found = {h.host_id: list(h.functions) for h in await in_time(watching)}
+        assert found == {first.host_id: [], second.host_id: ["activity:say"]}
+
+    async def test_a_partition_that_is_released_is_noticed(self, world: World) -> None:
+        owner, other = await world.owner(), await world.host()
+        watching = await settled(other)
+        await owner.hub.release([owner.leases[1]])
+        await in_time(watching)
+        assert [lease.partition for lease in await other.hub.acquire(range(PARTITIONS))] == [1]
+
+    async def test_what_happened_between_two_calls_is_not_missed(self, world: World) -> None:
+        owner, other = await world.owner(), await world.host()
+        watching = await settled(other)
+        watching.cancel()
+        known = await other.hub.hosts()
+        await owner.hub.release([owner.leases[1]])
+        await in_time(asyncio.ensure_future(other.hub.watch_hosts(known)))
+
+    async def test_closing_ends_the_watch(self, world: World) -> None:
+        host = await world.host()
+        watching = await settled(host)
+        await host.hub.close()
+        with pytest.raises(StorageUnavailable):
+            await in_time(watching)
+
+
+class RenewCases:
+    """Clause 29."""
+
+    async def test_renewing_tells_what_is_ours(self, world: World) -> None:
+        host = await world.host(owns=[0, 2])
+        assert not host.hub.is_overdue
+        leases = sorted(await host.hub.renew(), key=lambda lease: lease.partition)
+        assert leases == [host.leases[0], host.leases[2]]
+        await host.release()
+        assert list(await host.hub.renew()) == []
+
+
+def ids(hosts: Sequence[HostRecord]) -> set[str]:
+    """Who is there."""
+    return {host.host_id for host in hosts}
+
+
+async def watched(host: Host, known: Sequence[HostRecord]) -> set[str]:
+    """Who is there when something has changed."""
+    return ids(await in_time(asyncio.ensure_future(host.hub.watch_hosts(known))))
+
+
+async def settled(host: Host) -> asyncio.Future[Sequence[HostRecord]]:
+    """A watch that has seen everything so far, and waits."""
+    known: Sequence[HostRecord] = []
+    while True:
+        watching = asyncio.ensure_future(host.hub.watch_hosts(known))
+        # Behind two writes: what others did is seen, and told.
+        for _ in range(2):
+            await host.hub.send([])
+            await host.hub.hosts()
+        if not watching.done():
+            return watching
+        known = watching.result()
+
+
+async def in_time(watching: asyncio.Future[Sequence[HostRecord]]) -> Sequence[HostRecord]:
+    """What a watch gives; it does not wait for ever."""
+    async with asyncio.timeout(20):
+        return await watching

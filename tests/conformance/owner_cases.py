@@ -177,6 +177,12 @@ class LeaseCases:
         await first.release()
         assert len(await second.hub.acquire(EVERY)) == PARTITIONS
 
+    async def test_no_more_than_asked_for_is_acquired(self, world: World) -> None:
+        first, second = await world.host(), await world.host()
+        assert len(await first.hub.acquire(EVERY, 3)) == 3
+        assert list(await second.hub.acquire(EVERY, 0)) == []
+        assert len(await second.hub.acquire(EVERY, 3)) == 1
+
     async def test_no_epoch_comes_twice(self, world: World) -> None:
         hosts = [await world.host(), await world.host()]
         epochs = []
@@ -349,7 +355,7 @@ class CancelCases:
         loaded = await host.load("a")
         turn = make_turn(host.lease_of("a"), loaded.token, loaded.state, events=scheduled(1, 9))
         await host.commit(turn)
-        history = await host.hub.get_history("a")
+        history = await host.history("a")
         assert history in ([*scheduled(3), *scheduled(1, 9)], [*scheduled(2), *scheduled(1, 9)])
 
     async def test_cancelled_calls_leave_nothing_locked(self, world: World) -> None:

@@ -1,4 +1,4 @@
-"""Cases for activities that other hosts run: clauses 24 to 26."""
+"""Cases for activities that other hosts run: clauses 24 to 27."""
 
 from __future__ import annotations
 
@@ -259,6 +259,55 @@ class CompleteCases:
         with pytest.raises(StorageError):
             await other.hub.complete_activity(task_key(call), raised("a", id="\ud800"))
         assert await other.hub.complete_activity(task_key(call), raised("a"))
+
+
+class KeepCases:
+    """Clause 27."""
+
+    async def test_what_still_runs_stays_with_the_former_owner(self, world: World) -> None:
+        first, second = await world.owner(), await world.host()
+        _, calls = await scheduled_calls(first, 3)
+        await first.hub.release([first.lease_of("a")], [task_key(calls[1])])
+        found = (await second.take("a")).activities
+        assert [a.task_id for a in found] == [0, 2]
+        result = raised("a")
+        assert await first.hub.complete_activity(task_key(calls[1]), result)
+        assert [m.message for m in await second.receive(1)] == [result]
+
+    async def test_what_is_kept_runs_again_when_the_former_owner_dies(self, world: World) -> None:
+        first, second = await world.owner(), await world.host()
+        _, [call] = await scheduled_calls(first, 1)
+        await first.hub.release([first.lease_of("a")], [task_key(call)])
+        assert list((await second.take("a")).activities) == []
+        await first.die()
+        back = await second.hub.take_back_activities(second.lease_of("a"))
+        assert back == [replace(call, attempt=2)]
+
+    async def test_what_is_kept_comes_back_with_its_partition(self, world: World) -> None:
+        first, second = await world.owner(), await world.host()
+        _, [call] = await scheduled_calls(first, 1)
+        await first.hub.release([first.lease_of("a")], [task_key(call)])
+        await second.take("a")
+        await second.release()
+        assert [task_key(a) for a in (await first.take("a")).activities] == [task_key(call)]
+
+    async def test_what_goes_along_cannot_be_claimed_before_it_is_recovered(
+        self, world: World
+    ) -> None:
+        first, second, third = await world.owner(), await world.host(), await world.host()
+        _, calls = await scheduled_calls(first, 3)
+        await first.hub.release([first.lease_of("a")], [task_key(calls[0])])
+        await second.take("a")
+        await second.hub.offer_activities(calls[2:])
+        assert await claim(third, 10) == [replace(calls[2], attempt=2)]
+
+    async def test_only_what_we_hold_is_kept(self, world: World) -> None:
+        first, second, third = await world.owner(), await world.host(), await world.host()
+        [call] = await claimed_calls(first, third)
+        await first.hub.release([first.lease_of("a")], [task_key(call)])
+        assert list((await second.take("a")).activities) == []
+        assert await first.hub.complete_activity(task_key(call), raised("a")) is False
+        assert await third.hub.complete_activity(task_key(call), raised("a"))
 
 
 class TakeBackCases:

@@ -8,6 +8,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from conformance.harness import PARTITIONS, Host, World, ids_in_different_partitions
 from support.durable_values import NOON, activity, at, raised, scheduled, timer
@@ -253,6 +254,51 @@ class TestLeases:
 
         await until(both_are_listed, "the host to enter the hub again")
 
+    async def test_a_host_taken_for_dead_is_overdue_until_it_has_renewed(
+        self, new_world: NewWorld
+    ) -> None:
+        """Clause 29; and it is told that its leases are gone."""
+        world = new_world()
+        late, heir = await world.owner(), await world.host()
+        known = await late.hub.watch_hosts([])
+        await self.taken_for_dead(world, late)
+        assert late.hub.is_overdue
+        [lease] = await heir.hub.acquire([2])
+        leases = await late.hub.renew()
+        assert sorted(lease.partition for lease in leases) == [0, 1, 3]
+        assert not late.hub.is_overdue
+        async with asyncio.timeout(20):
+            await late.hub.watch_hosts(known)
+        assert lease in await heir.hub.renew()
+
+    async def test_a_host_that_cannot_give_a_sign_of_life_is_overdue(
+        self, new_world: NewWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Clause 29: before the others could act on it."""
+        world = new_world(lease=SHORT_LEASE)
+        host = await world.host()
+        execute = PostgresConnection.execute
+
+        def refuses(self: PostgresConnection, name: str, *values: object) -> int:
+            if name == "renew_host":
+                raise psycopg.OperationalError("the server is not reached")
+            return execute(self, name, *values)
+
+        monkeypatch.setattr(PostgresConnection, "execute", refuses)
+        await until(lambda: is_true(lambda: host.hub.is_overdue), "the lease to run out")
+        await host.hub.renew()
+        assert not host.hub.is_overdue
+
+    async def test_a_host_that_enters_again_says_what_it_published_last(
+        self, new_world: NewWorld
+    ) -> None:
+        world = new_world()
+        host = await world.host(functions=["activity:say"])
+        await host.hub.publish(["activity:sing"])
+        await self.taken_for_dead(world, host)
+        await host.hub.renew()
+        assert [list(h.functions) for h in await host.hub.hosts()] == [["activity:sing"]]
+
     async def test_a_host_stopped_amid_a_transaction_holds_the_others_up_for_its_lease(
         self, new_world: NewWorld
     ) -> None:
@@ -434,3 +480,8 @@ class TestProvider:
         parameters = {"host": "db", "user": "me", "password": "secret", "dbname": "d"}
         location = PostgresDialect(parameters, "func_py", "Hub").location
         assert location == "db:5432/d, schema func_py, hub Hub"
+
+
+async def is_true(check: Callable[[], bool]) -> bool:
+    """A check that need not wait."""
+    return check()

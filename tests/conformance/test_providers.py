@@ -7,10 +7,11 @@ from conformance.client_cases import (
     ReadCases,
     SendCases,
 )
-from conformance.hub_cases import HostCases, HubCases
+from conformance.history_cases import PageCases
+from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
 from conformance.record_cases import HoldCases, RecordCases
-from conformance.sharing_cases import CompleteCases, OfferCases, TakeBackCases
+from conformance.sharing_cases import CompleteCases, KeepCases, OfferCases, TakeBackCases
 from conformance.turn_cases import (
     ActivityCases,
     ChildCases,
@@ -35,6 +36,10 @@ class TestPurge(PurgeCases):
 
 class TestRead(ReadCases):
     """Clauses 10 and 16."""
+
+
+class TestPage(PageCases):
+    """Clause 10."""
 
 
 class TestQuery(QueryCases):
@@ -107,3 +112,15 @@ class TestComplete(CompleteCases):
 
 class TestTakeBack(TakeBackCases):
     """Clause 26."""
+
+
+class TestKeep(KeepCases):
+    """Clause 27."""
+
+
+class TestWatch(WatchCases):
+    """Clause 28."""
+
+
+class TestRenew(RenewCases):
+    """Clause 29."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from conformance.harness import PARTITIONS, World
 from support.durable_values import NOON, activity, at, raised, scheduled, timer
+from support.engine import until
 from support.sqlite_harness import SqliteHarness
 
 from func_py.durable.model import RuntimeStatus, new_id
@@ -176,9 +177,11 @@ async def test_what_was_acquired_for_a_cancelled_caller_is_given_back(
     acquiring.cancel()
     with pytest.raises(asyncio.CancelledError):
         await acquiring
-    # It is given back by a write of the first host; this one is behind it.
-    await first.create("a")
-    assert len(await second.hub.acquire(range(PARTITIONS))) == PARTITIONS
+
+    async def can_be_had() -> bool:
+        return len(await second.hub.acquire(range(PARTITIONS))) == PARTITIONS
+
+    await until(can_be_had, "a write of the first host that gives them back")
     await world.close()
 
 

@@ -44,6 +44,12 @@ class TroubledHub:
             return mail
         return [*mail, *(msgspec.structs.replace(m, token=None) for m in self._starts)]
 
+    @property
+    def is_overdue(self) -> bool:
+        """See `TaskHub.is_overdue`."""
+        overdue: bool = self.inside.is_overdue
+        return overdue
+
     def __getattr__(self, verb: str) -> Any:
         carry_out: Callable[..., Awaitable[Any]] = getattr(self.inside, verb)
         if verb in _ALWAYS_THERE:

@@ -16,7 +16,6 @@ import msgspec
 
 from func_py.durable.model import (
     ActivityTask,
-    HistoryEvent,
     InstanceState,
     Message,
     RuntimeStatus,
@@ -25,6 +24,7 @@ from func_py.durable.model import (
 from func_py.durable.storage.base import (
     Capability,
     Committed,
+    HistoryPage,
     HostRecord,
     HubInfo,
     InstancePage,
@@ -34,6 +34,7 @@ from func_py.durable.storage.base import (
     Lost,
     LostReason,
     Mail,
+    Position,
     Record,
     Recovered,
     TaskHub,
@@ -79,6 +80,23 @@ class WeakHub:
         """See `TaskHub`."""
         return await self.hub.hosts()
 
+    async def publish(self, functions: Sequence[str]) -> None:
+        """See `TaskHub`."""
+        await self.hub.publish(functions)
+
+    async def watch_hosts(self, known: Sequence[HostRecord]) -> Sequence[HostRecord]:
+        """See `TaskHub`."""
+        return await self.hub.watch_hosts(known)
+
+    @property
+    def is_overdue(self) -> bool:
+        """See `TaskHub`."""
+        return self.hub.is_overdue
+
+    async def renew(self) -> Sequence[Lease]:
+        """See `TaskHub`."""
+        return await self.hub.renew()
+
     async def create_instance(
         self, state: InstanceState, start: Message, reusable: Collection[RuntimeStatus]
     ) -> None:
@@ -93,9 +111,9 @@ class WeakHub:
         """See `TaskHub`."""
         return await self.hub.get_instance(instance_id)
 
-    async def get_history(self, instance_id: str) -> Sequence[HistoryEvent]:
+    async def read_history(self, instance_id: str, after: Position | None = None) -> HistoryPage:
         """See `TaskHub`."""
-        return await self.hub.get_history(instance_id)
+        return await self.hub.read_history(instance_id, after)
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub`."""
@@ -105,13 +123,15 @@ class WeakHub:
         """See `TaskHub`."""
         return await self.hub.purge(instance_id)
 
-    async def acquire(self, partitions: Collection[int]) -> Sequence[Lease]:
+    async def acquire(
+        self, partitions: Collection[int], limit: int | None = None
+    ) -> Sequence[Lease]:
         """See `TaskHub`."""
-        return await self.hub.acquire(partitions)
+        return await self.hub.acquire(partitions, limit)
 
-    async def release(self, leases: Sequence[Lease]) -> None:
+    async def release(self, leases: Sequence[Lease], keep: Collection[TaskKey] = ()) -> None:
         """See `TaskHub`."""
-        await self.hub.release(leases)
+        await self.hub.release(leases, keep)
 
     async def recover(self, lease: Lease, timers_until: datetime) -> Recovered:
         """See `TaskHub`; the mail is delivered once more by `receive`."""

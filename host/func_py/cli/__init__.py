@@ -49,6 +49,7 @@ _NEW = {"new": "new:new_command"}
     lazy={
         **_START,
         **_NEW,
+        "check": "check:check_command",
         "init": "init:init_command",
         "keys": "keys:keys_group",
         "durable": "durable:durable_group",

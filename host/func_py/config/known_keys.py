@@ -79,8 +79,8 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     ),
     "extensions.durableTask": _keys(
         "appLeaseOptions entityMessageReorderWindowInMinutes grpcHttpClientTimeout "
-        "localRpcEndpointEnabled maxGrpcMessageSizeInBytes "
-        "maxOrchestrationActions notifications rollbackEntityOperationsOnExceptions "
+        "localRpcEndpointEnabled maxGrpcMessageSizeInBytes notifications "
+        "rollbackEntityOperationsOnExceptions "
         "storeInputsInOrchestrationHistory throwStatusExceptionsOnRaiseEvent tracing useAppLease "
         "useGracefulShutdown versionFailureStrategy versionMatchStrategy"
     ),
@@ -104,9 +104,10 @@ _ELSEWHERE = {
     "http": "it is of version 1: use 'extensions.http'",
     "httpWorker": "custom handlers are not supported",
     "queues": "it is of version 1: use 'extensions.queues'",
+    "extensions.durableTask.notifications": "life cycle events are not published",
     "serviceBus": "it is of version 1: use 'extensions.serviceBus'",
 }
-"""Top-level keys whose author should know that nothing comes of them."""
+"""Keys whose author should know that nothing comes of them."""
 
 
 def normalise(tree: dict[str, JsonValue]) -> tuple[dict[str, JsonValue], list[str]]:
@@ -135,7 +136,7 @@ def _normalise(
     types = dict(_fields(section)) if section is not None else {}
     spelling = {key.casefold(): key for key in [*types, *_ACCEPTED.get(path, ())]}
     if not path:
-        spelling.update({key.casefold(): key for key in _ELSEWHERE})
+        spelling.update({key.casefold(): key for key in _ELSEWHERE if "." not in key})
     result: dict[str, JsonValue] = {}
     for key, value in tree.items():
         known = spelling.get(key.casefold())

@@ -74,6 +74,7 @@ class DurableSettings(_Section, frozen=True):
     max_concurrent_orchestrator_functions: PositiveInt | None = None
     max_concurrent_entity_functions: PositiveInt | None = None
     max_entity_operation_batch_size: PositiveInt | None = None
+    max_orchestration_actions: PositiveInt | None = None
     http_settings: DurableHttpSettings = DurableHttpSettings()
     extended_sessions_enabled: bool = True
     """Accepted without effect: live sessions are always on."""

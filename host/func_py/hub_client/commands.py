@@ -20,9 +20,9 @@ from func_py.hub_client.others import OtherHosts
 from func_py.management.projection import (
     JsonObject,
     entity_object,
-    history_entries,
     seconds,
     shown,
+    shown_history,
     status_object,
 )
 
@@ -114,8 +114,7 @@ class HubCommands:
     async def history(self, instance_id: str) -> list[JsonObject]:
         """The history, as the management API shows it, with inputs and outputs."""
         await self._find(instance_id)
-        events = await self._client.history(instance_id)
-        return history_entries(events, show_input=True, show_output=True)
+        return await shown_history(self._client, instance_id, show_input=True, show_output=True)
 
     async def instances(self, selection: Selection, top: int, continuation: str) -> Page:
         """One page of at most `top` orchestrations, by creation time."""

@@ -203,8 +203,10 @@ def _options(config: HostConfig, development: bool) -> EngineOptions:
     durable = config.durable
     return EngineOptions(
         max_activities=durable.max_concurrent_activity_functions or defaults.max_activities,
+        max_orchestrators=durable.max_concurrent_orchestrator_functions,
         max_entities=durable.max_concurrent_entity_functions or defaults.max_entities,
         max_entity_batch=durable.max_entity_operation_batch_size or defaults.max_entity_batch,
+        max_actions=durable.max_orchestration_actions or defaults.max_actions,
         session_idle=timedelta(seconds=durable.extended_session_idle_timeout_in_seconds),
         default_version=durable.default_version or None,
         version_match=VersionMatch(durable.version_match_strategy),

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from func_py.config.host_json import load_host_config
 from func_py.config.local_settings import is_development
-from func_py.config.provider_choice import choose_provider
 from func_py.config.settings import HostConfig
-from func_py.discovery import APPS_FOLDER, SCRIPT_FILE, app_folders, is_app, load_app, load_apps
 from func_py.durable.replay import is_muted
-from func_py.durable.storage.registry import find_provider, known_providers
-from func_py.errors import ConfigError, DiscoveryError
 from func_py.invocation import Invoker
 from func_py.logs import Logs, LogSettings
 from func_py.runtime.access import access_of, disabled_functions, host_facts, key_notices
 from func_py.runtime.around import code_wrappers, tell_extensions
 from func_py.runtime.durable import WEBHOOK_KEY, durable_hub, uses_durable
 from func_py.runtime.http_rules import cors_policy, decorators, wrappers
+from func_py.runtime.loading import (
+    import_storage,
+    lint_functions,
+    load_functions,
+    unknown_names,
+)
 from func_py.runtime.telemetry import TelemetrySetup
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
 from func_py.supervisor.protocol import ChildSpec, FunctionLine, Ready
@@ -73,9 +73,9 @@ async def serving(
         # Before the app is imported: what it logs then is for the log, too.
         logs.install(invoker.current, is_muted)
 
-        _import_storage(config)
+        import_storage(config)
         tracing = TelemetrySetup(config, environ)
-        loaded = _load(spec.app_root, environ)
+        loaded = load_functions(spec.app_root, environ)
         telemetry = tracing.begin()
         if telemetry is not None:
             stack.callback(telemetry.close)
@@ -102,11 +102,13 @@ async def serving(
                 )
             )
             invoker.add_inputs(durable.inputs)
+        findings = lint_functions(loaded) if development else []
         for warning in (
             *config.warnings,
             *tracing.warnings,
             *unknown,
             *key_notices(access, environ),
+            *(finding.text for finding in findings),
         ):
             logs.announce(warning, logging.WARNING)
         for function in functions:
@@ -185,25 +187,6 @@ async def serving(
         )
 
 
-def _import_storage(config: HostConfig) -> None:
-    """Import the storage provider before the app, whose own modules would win afterwards.
-
-    That it cannot be had is an error only for an app that needs it.
-    """
-    with suppress(ConfigError):
-        find_provider(choose_provider(config.durable.storage_provider, known_providers()))
-
-
-def _load(root: Path, environ: Mapping[str, str]) -> list[FunctionSpec]:
-    script_file = environ.get("PYTHON_SCRIPT_FILE_NAME") or SCRIPT_FILE
-    if is_app(root, script_file):
-        return load_app(root, script_file=script_file, environ=environ)
-    if app_folders(root, script_file):
-        return load_apps(root, script_file=script_file, environ=environ)
-    problem = f"No function app in {root}: it has neither a {script_file}, nor folders with a "
-    raise DiscoveryError([f"{problem}function.json, nor a folder {APPS_FOLDER} with apps in it."])
-
-
 def _selected(
     functions: Sequence[FunctionSpec], names: Sequence[str]
 ) -> tuple[Sequence[FunctionSpec], list[str]]:
@@ -213,14 +196,9 @@ def _selected(
     """
     if not names:
         return functions, []
-    known = {function.name.casefold(): function.name for function in functions}
     allowed = {name.casefold() for name in names}
-    warnings = []
-    for name in sorted(allowed - known.keys()):
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean '{known[near[0]]}'?" if near else ""
-        warnings.append(f"There is no function '{name}' to load.{hint}")
-    return [f for f in functions if f.name.casefold() in allowed], warnings
+    chosen = [f for f in functions if f.name.casefold() in allowed]
+    return chosen, unknown_names(functions, names)
 
 
 def _log_settings(config: HostConfig, spec: ChildSpec) -> LogSettings:

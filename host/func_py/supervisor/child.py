@@ -8,14 +8,10 @@ import signal
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from func_py.supervisor.exits import describe_exit
 from func_py.supervisor.protocol import Report, Stop
 
 _FORK_SERVER_GONE = 255
-_HINTS = {
-    signal.SIGKILL: " (out of memory?)",
-    signal.SIGSEGV: " (a crash in native code)",
-    signal.SIGABRT: " (a crash in native code)",
-}
 
 
 class Child:
@@ -54,14 +50,4 @@ class Child:
             # The exit code came through the fork server. The child itself may live on without it.
             self.kill()
             return "ended together with the fork server"
-        return _describe(code)
-
-
-def _describe(exit_code: int | None) -> str:
-    if exit_code is None or exit_code >= 0:
-        return f"ended with exit code {exit_code}"
-    try:
-        number = signal.Signals(-exit_code)
-    except ValueError:
-        return f"was killed by signal {-exit_code}"
-    return f"was killed by {number.name}{_HINTS.get(number, '')}"
+        return describe_exit(code)

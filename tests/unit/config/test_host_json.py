@@ -331,3 +331,14 @@ def test_a_section_of_version_1_names_its_place_today(load: Load) -> None:
     assert config.warnings == (
         "host.json: 'http' has no effect: it is of version 1: use 'extensions.http'.",
     )
+
+
+def test_life_cycle_events_that_are_not_published_are_said_to_have_no_effect(load: Load) -> None:
+    config = load(durable('{"Notifications": {"eventGrid": {"topicEndpoint": "x"}}}'))
+
+    assert config.warnings == (
+        (
+            "host.json: 'extensions.durableTask.notifications' has no effect: "
+            "life cycle events are not published."
+        ),
+    )

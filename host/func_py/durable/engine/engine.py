@@ -19,6 +19,7 @@ from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
 from func_py.durable.engine.slot import Slot
+from func_py.durable.engine.turn_limit import TurnLimit
 from func_py.durable.engine.verifier import Verifier
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, InstanceState, partition_of
@@ -88,6 +89,8 @@ class Engine:
             options=options,
             pool=self._pool,
             entities=self._entities,
+            turns=TurnLimit(options.max_orchestrators),
+            replays=asyncio.Semaphore(options.max_replays),
             delivers_once=Capability.TRANSACTIONS in info.capabilities,
             poison=self._poison,
             sessions=self._sessions,
@@ -123,6 +126,7 @@ class Engine:
             self._upkeep_alarm.cancel()
         await asyncio.gather(self._pool.close(grace), self._entities.close(grace))
         partitions = list(self._partitions.values())
+        self._parts.turns.lift()
         # Results of the last activities may still be on their way to the store.
         for partition in partitions:
             await partition.settle()

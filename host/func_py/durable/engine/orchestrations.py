@@ -12,6 +12,7 @@ from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.rewind import adopting_turn, rewinding_turn
 from func_py.durable.engine.slot import Item, Running, Slot
 from func_py.durable.engine.turns import (
+    CHILD_EVENTS,
     execution_turn,
     failing_turn,
     open_children,
@@ -31,11 +32,18 @@ from func_py.durable.model import (
 )
 from func_py.durable.replay.session import Session
 from func_py.durable.storage.base import Lease, Turn
+from func_py.durable.storage.histories import load_whole, whole_history
 from func_py.errors import FuncPyError, StorageUnavailable, VersionMismatch
 
 log = logging.getLogger("func_py.durable.engine")
 
 _SLOW_TURN_S = 1.0
+
+_TOO_MANY = (
+    "Maximum amount of orchestration actions ({}) has been reached. This value can be configured "
+    "in host.json file as MaxOrchestrationActions."
+)
+"""In the words of the official extension."""
 
 
 class Owner(Protocol):
@@ -155,6 +163,10 @@ class Orchestrations:
             turn = execution_turn(
                 self._owner.lease, slot, state, items, time, version, traced=options.traced
             )
+            most = options.max_actions
+            if turn is not None and slot.session is not None and slot.session.actions > most:
+                failure = FailureDetails(type="TooManyActions", message=_TOO_MANY.format(most))
+                turn = failing_turn(self._owner.lease, slot, state, items, time, failure)
             if turn is not None and turn.state.failure is not None:
                 failure = turn.state.failure
                 log.error(
@@ -212,7 +224,8 @@ class Orchestrations:
         """Terminate an instance with the children it has started and not heard of again."""
         children: Sequence[str] = ()
         try:
-            children = open_children(await self._parts.hub.get_history(slot.instance_id))
+            events = await whole_history(self._parts.hub, slot.instance_id, *CHILD_EVENTS)
+            children = open_children(events)
         except StorageUnavailable:
             raise
         except Exception:
@@ -252,7 +265,7 @@ class Orchestrations:
         """The turn that a request to rewind asks for, by what is stored now; None: nothing."""
         asked = item.event
         assert isinstance(asked, ExecutionRewound)
-        loaded = await self._parts.hub.load(instance_id)
+        loaded = await load_whole(self._parts.hub, instance_id)
         now = self._parts.clock.now()
         lease = self._owner.lease
         if loaded is None:

@@ -78,11 +78,18 @@ class Partition:
         self._parts = parts
         self._slots: dict[str, Slot] = {}
         self._ready: deque[Slot] = deque()
+        self._held: deque[Slot] = deque()
+        """Ready, too, but the host is at as many turns of orchestrations as it may."""
         self._pumping = False
         self._closed = False
         self._retries = Retries(parts.clock, self.enqueue)
         self._loader = Loader(
-            parts.hub, parts.functions, parts.poison, parts.clock, parts.options.replay_slice
+            parts.hub,
+            parts.functions,
+            parts.poison,
+            parts.clock,
+            parts.options.replay_slice,
+            parts.replays,
         )
         self._orchestrations = Orchestrations(self, parts)
         self._entities = Entities(self, parts)
@@ -203,38 +210,80 @@ class Partition:
         if self._closed:
             return
         batch: list[Running] = []
-        for _ in range(min(self._parts.options.turns_per_slice, len(self._ready))):
-            slot = self._ready.popleft()
+        places = 0
+        for _ in range(self._parts.options.turns_per_slice):
+            slot = self._next()
+            if slot is None:
+                break
             slot.queued = False
             if slot.busy or not slot.inbox or self._slots.get(slot.instance_id) is not slot:
                 continue
-            try:
-                running = self._processor(slot).begin(slot)
-            except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
-                running = self._processor(slot).quarantine(slot, error)
-            if running is not None:
-                batch.append(running)
+            running = self._begin(slot)
+            if running is None:
+                continue
+            batch.append(running)
+            if not _is_entity(slot):
+                self._parts.turns.take()
+                places += 1
         if batch:
-            self._commit(batch)
-        if self._ready:
+            self._commit(batch, places)
+        if self._ready or (self._held and self._parts.turns.has_room):
             self._pump_soon()
+        elif self._held:
+            self._parts.turns.wait(self._pump)
+
+    def _run(self, slot: Slot) -> None:
+        """A turn of one slot that has its place already."""
+        running = self._begin(slot)
+        if running is not None:
+            is_counted = not _is_entity(slot)
+            if is_counted:
+                self._parts.turns.take()
+            self._commit([running], int(is_counted))
+
+    def _next(self) -> Slot | None:
+        """The slot whose turn it is; entities pass by orchestrations for which there is no room."""
+        has_room = self._parts.turns.has_room
+        if self._held and has_room:
+            return self._held.popleft()
+        while self._ready:
+            slot = self._ready.popleft()
+            if has_room or _is_entity(slot):
+                return slot
+            self._held.append(slot)
+        return None
+
+    def _begin(self, slot: Slot) -> Running | None:
+        try:
+            return self._processor(slot).begin(slot)
+        except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
+            return self._processor(slot).quarantine(slot, error)
 
     def _processor(self, slot: Slot) -> Processor:
-        return self._entities if slot.instance_id.startswith("@") else self._orchestrations
+        return self._entities if _is_entity(slot) else self._orchestrations
 
     def submit(self, running: Running) -> None:
         """See `Owner.submit`."""
         if not self._closed:
-            self._commit([running])
+            self._commit([running], 0)
 
     # ---- loading ---------------------------------------------------------------------------
 
     def load(self, slot: Slot, *, history: bool) -> None:
         """See `Owner.load`."""
         slot.busy = True
+        if not _is_entity(slot):
+            self._parts.turns.take()
         self.spawn(self._load_now(slot, history=history))
 
     async def _load_now(self, slot: Slot, *, history: bool) -> None:
+        try:
+            await self._load(slot, history=history)
+        finally:
+            if not _is_entity(slot):
+                self._parts.turns.give(1)
+
+    async def _load(self, slot: Slot, *, history: bool) -> None:
         generation = slot.generation
         try:
             there = await self._loader.load(slot, history=history)
@@ -262,30 +311,39 @@ class Partition:
             self.discard(slot.inbox)
             self._detach(slot)
         elif slot.inbox:
-            self.enqueue(slot)
+            # At once, not behind others: what is loaded weighs something.
+            self._run(slot)
         else:
             self.evict(slot)
 
     # ---- committing ------------------------------------------------------------------------
 
-    def _commit(self, batch: Sequence[Running]) -> None:
-        """Give turns to the store, at once and without a task: a step waits for this."""
+    def _commit(self, batch: Sequence[Running], places: int) -> None:
+        """Give turns to the store, `places` of which count as turns of orchestrations.
+
+        At once and without a task, which would begin an iteration of the loop later.
+        """
         failures = self._parts.outage.failures
-        commit = asyncio.ensure_future(self._parts.hub.commit([r.turn for r in batch]))
-        self._tasks.add(commit)
-        commit.add_done_callback(lambda commit: self._committed(batch, commit, failures))
-
-    def _committed(
-        self, batch: Sequence[Running], commit: asyncio.Future[Answers], failures: int
-    ) -> None:
+        commit: asyncio.Future[Answers]
         try:
-            self._take_answers(batch, commit, failures)
-        except Exception as error:  # noqa: BLE001 - one edge: what is in memory may be half done
-            self._failed(error)
-        finally:
-            self._tasks.discard(commit)
+            commit = asyncio.ensure_future(self._parts.hub.commit([r.turn for r in batch]))
+        except Exception as error:  # noqa: BLE001 - handled where the others are
+            commit = asyncio.get_running_loop().create_future()
+            commit.set_exception(error)
 
-    def _take_answers(
+        def answered(commit: asyncio.Future[Answers]) -> None:
+            try:
+                self._answered(batch, commit, failures)
+            except Exception as error:  # noqa: BLE001 - one edge: memory may be half changed
+                self._failed(error)
+            finally:
+                self._parts.turns.give(places)
+                self._tasks.discard(commit)
+
+        self._tasks.add(commit)
+        commit.add_done_callback(answered)
+
+    def _answered(
         self, batch: Sequence[Running], commit: asyncio.Future[Answers], failures: int
     ) -> None:
         try:
@@ -467,10 +525,11 @@ class Partition:
         for slot in list(self._slots.values()):
             self._detach(slot)
         self._ready.clear()
+        self._held.clear()
 
     async def settle(self) -> None:
         """Run the turns that are ready and wait until they are stored."""
-        while self._ready or self._tasks:
+        while self._ready or self._held or self._tasks:
             self._pump()
             await self.wait_idle()
 
@@ -478,3 +537,7 @@ class Partition:
         """Wait for commits and loads that are under way."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _is_entity(slot: Slot) -> bool:
+    return slot.instance_id.startswith("@")

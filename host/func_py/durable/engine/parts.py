@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
+from func_py.durable.engine.turn_limit import TurnLimit
 from func_py.durable.model import InstanceState
 from func_py.durable.storage.base import TaskHub
 
@@ -31,6 +33,9 @@ class Parts:
     options: EngineOptions
     pool: ActivityPool
     entities: EntityPool
+    turns: TurnLimit
+    replays: asyncio.Semaphore
+    """Bounds the histories that are read at a time, each a page."""
     delivers_once: bool
     """The hub gives no message again that a turn took (Capability.TRANSACTIONS)."""
     poison: Poison

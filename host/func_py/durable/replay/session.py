@@ -426,6 +426,11 @@ class Session:
         )
 
     @property
+    def actions(self) -> int:
+        """How many tasks the code has asked for so far."""
+        return 0 if self._execution is None else self._execution.context.actions
+
+    @property
     def custom_status(self) -> str | None:
         """JSON text of the custom status at the end of the last turn that had one, or None."""
         return None if self._execution is None else self._execution.custom_status

@@ -35,10 +35,13 @@ CONTRACT
  9. Nothing a turn sends or hands out is visible to anybody before that turn is durable. What
     `create_instance`, `send` and `commit` reported as done survives the death of the process and of
     the machine.
-10. `get_history` returns the committed events of the current execution in the order they were
-    appended, without a gap; a turn with `replaces_history` leaves nothing of older ones.
+10. `read_history` gives the committed events of the current execution in the order they were
+    appended, without a gap, in pages of about PAGE_BYTES and at least one event; a turn with
+    `replaces_history` leaves nothing of older ones. A page continues exactly where the one before
+    ended, or raises HistoryChanged because that execution is not the current one any more. Pages
+    that continue a `load` are of the moment of its token: they also raise after another turn.
 11. `acquire` gives only partitions that are free or whose holder is dead, each with an epoch that
-    the partition never had before. It returns at once with what it got.
+    the partition never had before, and no more than asked for. It returns at once with what it got.
 12. `recover` gives everything pending of a partition: messages in order, timers due before a given
     time, and activities. Activities held by a dead host or by nobody become ours, with `attempt`
     +1; those of other live hosts are left alone.
@@ -50,7 +53,7 @@ CONTRACT
 15. `purge` deletes an instance and all that belongs to it; of an unfinished one it deletes nothing
     and raises InstanceNotFinished; of an unknown one it returns False. Mail to an entity stays: it
     comes into existence again.
-16. Reads (`get_instance`, `get_history`, `query_instances`) come from the store, work on any host
+16. Reads (`get_instance`, `read_history`, `query_instances`) come from the store, work on any host
     and see everything that was reported as done before they began.
 17. `query_instances` is ordered by creation time, then id; a continuation token continues exactly
     after the last item, whatever was inserted or deleted meanwhile. Entities are left out unless
@@ -61,8 +64,8 @@ CONTRACT
 20. `create_hub` is idempotent and safe when several hosts do it at once. `open` refuses a hub that
     was not created (TaskHubNotFound), has another schema version (SchemaMismatch) or another
     partition count (ConfigError). Hubs of different names never see each other.
-21. A host record lives as long as its host. A host that died without `close` is seen as dead by
-    the others, on an embedded hub at once.
+21. A host record lives as long as its host, and says what that published last. A host that died
+    without `close` is seen as dead by the others, on an embedded hub at once.
 22. Records: `write_record` and `delete_record` change a record when its version is the one given
     (0: there is none) and no other live host holds its key. Otherwise they answer False and nothing
     changed; so may a call that is repeated after its answer got lost. The versions of a key only
@@ -78,6 +81,14 @@ CONTRACT
     stores the message first; after a death in between the activity runs, and answers, again.
 26. `take_back_activities` makes those of a partition ours that nobody holds, offered or not, and
     those whose holder is dead; only these count an attempt.
+27. `release` gives up partitions with the activities that we hold there. Those in `keep` stay ours
+    until `complete_activity` ends them, whoever owns the partition by then.
+28. `watch_hosts` returns soon after a host entered, left, died (clause 21) or published something
+    else, another host released a partition, or a lease of ours was lost. Nothing of that is missed
+    between two calls. It may return without a reason.
+29. While `is_overdue`, others may take this host for dead: it has not given a sign of life for the
+    time that they wait for one. `renew` ends that and tells which leases are still ours. What was
+    taken from us meanwhile stays where it is (clauses 5 and 25); the rest is as it was.
 """
 
 from __future__ import annotations
@@ -116,6 +127,13 @@ REUSE_ANY: frozenset[RuntimeStatus] = frozenset(RuntimeStatus)
 Token = object
 """Opaque fence of one instance: equal means that nothing changed. SQL: the number of its row and of
 the turns committed to it. Azure Storage: the ETag of the sentinel row."""
+
+
+Position = object
+"""Where in a history a page ended; opaque, and of use to the provider that gave it only."""
+
+PAGE_BYTES = 1024 * 1024
+"""Size of a page of history as it is stored; a page ends with the event that reaches it."""
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -200,6 +218,16 @@ class Loaded(msgspec.Struct, frozen=True):
     state: InstanceState
     token: Token
     history: Sequence[HistoryEvent] = ()
+    """The first page (clause 10)."""
+    more: Position | None = None
+    """Asks `read_history` for the next page; None when this is all."""
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """Some events of a history, in order; `next` asks for those after them, if there are any."""
+
+    events: Sequence[HistoryEvent]
+    next: Position | None = None
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -282,7 +310,31 @@ class TaskHub(Protocol):
         ...
 
     async def hosts(self) -> Sequence[HostRecord]:
-        """The live hosts of this hub, ours included. Contract: 21."""
+        """The live hosts of this hub, ours included, oldest first. Contract: 21."""
+        ...
+
+    async def publish(self, functions: Sequence[str]) -> None:
+        """Tell the others what functions this host has from now on. Contract: 21."""
+        ...
+
+    async def watch_hosts(self, known: Sequence[HostRecord]) -> Sequence[HostRecord]:
+        """Wait until something changed among the hosts. Contract: 19, 28.
+
+        Args:
+            known: What the call before gave, empty for the first one, which returns at once.
+
+        Returns:
+            As `hosts`. May be called by one task only.
+        """
+        ...
+
+    @property
+    def is_overdue(self) -> bool:
+        """Must this host begin nothing before it has renewed? Costs nothing. Contract: 29."""
+        ...
+
+    async def renew(self) -> Sequence[Lease]:
+        """Give a sign of life where one is due; the leases that are ours now. Contract: 29."""
         ...
 
     # ---- client ----------------------------------------------------------------------------
@@ -317,8 +369,16 @@ class TaskHub(Protocol):
         """The stored record, or None. Contract: 16."""
         ...
 
-    async def get_history(self, instance_id: str) -> Sequence[HistoryEvent]:
-        """The events of the current execution, empty for unknown and Pending. Contract: 10, 16."""
+    async def read_history(self, instance_id: str, after: Position | None = None) -> HistoryPage:
+        """A page of the current execution's history. Contract: 10, 16.
+
+        Args:
+            instance_id: An unknown one, and one that is Pending, has an empty page.
+            after: What the page before, or `load`, gave; None for the first page.
+
+        Raises:
+            HistoryChanged: There is no page after that one any more.
+        """
         ...
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
@@ -331,14 +391,19 @@ class TaskHub(Protocol):
 
     # ---- owner -----------------------------------------------------------------------------
 
-    async def acquire(self, partitions: Collection[int]) -> Sequence[Lease]:
-        """Take those of the partitions that are free. Contract: 11."""
+    async def acquire(
+        self, partitions: Collection[int], limit: int | None = None
+    ) -> Sequence[Lease]:
+        """Take those of the partitions that are free, at most `limit` of them. Contract: 11."""
         ...
 
-    async def release(self, leases: Sequence[Lease]) -> None:
-        """Give partitions back with the activities we hold there, for another host to take at once.
+    async def release(self, leases: Sequence[Lease], keep: Collection[TaskKey] = ()) -> None:
+        """Give partitions back, for another host to take at once. Contract: 27.
 
-        Stale leases are ignored. An activity that still runs here may so run twice.
+        Args:
+            leases: Stale ones are ignored.
+            keep: Activities of these partitions that still run here. Any other one that we hold
+                there goes along; if it runs all the same, it runs twice.
         """
         ...
 
@@ -369,8 +434,7 @@ class TaskHub(Protocol):
         """Store turns of different instances; the answer has one entry per turn. Contract: 4-9.
 
         At most one turn per instance. Turns of one call may be split over several transactions.
-        Begins at once, if the provider can, and not when the answer is awaited. Raises nothing
-        before that.
+        May begin at once, before the answer is awaited, and raise at once what that would raise.
         """
         ...
 

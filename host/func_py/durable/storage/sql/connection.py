@@ -141,6 +141,14 @@ class Dialect(Protocol):
         """May another host have written what concerns us, since this was last asked?"""
         ...
 
+    def stir(self, connection: Connection) -> tuple[object, object]:
+        """Called when others may have written: two values that have not been before.
+
+        The first is another one when hosts entered, left or published, or a partition became free.
+        The second is another one when activities were offered, and false while none are.
+        """
+        ...
+
     def translate(self, error: Exception) -> Exception:
         """The error of our tree for one of the driver's, to be raised from it."""
         ...
@@ -152,6 +160,15 @@ class Dialect(Protocol):
 
     def enter(self, host: HostRecord) -> None:
         """Begin to be seen as alive by the other hosts."""
+        ...
+
+    def publish(self, functions: Sequence[str]) -> None:
+        """This host will have these functions, should it have to enter again."""
+        ...
+
+    @property
+    def is_overdue(self) -> bool:
+        """May the others take this host for dead? Asked in any thread, often."""
         ...
 
     @property

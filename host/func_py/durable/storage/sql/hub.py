@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -14,7 +15,6 @@ import msgspec
 
 from func_py.durable.model import (
     ActivityTask,
-    HistoryEvent,
     InstanceState,
     Message,
     RuntimeStatus,
@@ -22,8 +22,10 @@ from func_py.durable.model import (
     partition_of,
 )
 from func_py.durable.storage.base import (
+    PAGE_BYTES,
     Capability,
     Committed,
+    HistoryPage,
     HostRecord,
     HubInfo,
     InstancePage,
@@ -33,6 +35,7 @@ from func_py.durable.storage.base import (
     Lost,
     LostReason,
     Mail,
+    Position,
     Record,
     Recovered,
     TaskKey,
@@ -49,9 +52,10 @@ from func_py.durable.storage.sql.changes import (
     find_instance,
 )
 from func_py.durable.storage.sql.connection import Connection, Dialect
-from func_py.durable.storage.sql.ownership import Ownership
+from func_py.durable.storage.sql.ownership import News, Ownership
 from func_py.durable.storage.sql.readers import Readers
 from func_py.durable.storage.sql.rows import (
+    HistoryPosition,
     InstanceRow,
     encode_text,
     host_rows,
@@ -66,6 +70,7 @@ from func_py.durable.storage.sql.rows import (
 )
 from func_py.durable.storage.sql.writer import REFUSED_VALUES, Writer
 from func_py.errors import (
+    HistoryChanged,
     InstanceNotFinished,
     StorageError,
     StorageUnavailable,
@@ -110,7 +115,8 @@ class SqlTaskHub:
         self._readers = Readers(dialect)
         self._mail: list[Mail] = []
         self._arrived = asyncio.Event()
-        self._others_wrote = asyncio.Event()
+        self._offered = asyncio.Event()
+        self._hosts_changed = asyncio.Event()
         self._partition_of = functools.lru_cache(8192)(self._find_partition)
         self._site = Site("", self._partition_of, lambda: 0)
 
@@ -127,7 +133,7 @@ class SqlTaskHub:
             host,
             self._partition_count,
             self._deliver,
-            self._others_wrote.set,
+            self._notice,
             self._poll_interval,
         )
         number = await self._opened.start()
@@ -167,6 +173,35 @@ class SqlTaskHub:
         """See `TaskHub.hosts`."""
         return await self._readers.read(self._live_hosts)
 
+    async def publish(self, functions: Sequence[str]) -> None:
+        """See `TaskHub.publish`."""
+        await self._writer.call(lambda c, o: o.publish(c, functions))
+
+    async def watch_hosts(self, known: Sequence[HostRecord]) -> Sequence[HostRecord]:
+        """See `TaskHub.watch_hosts`."""
+        while True:
+            is_told = self._hosts_changed.is_set()
+            self._hosts_changed.clear()
+            if self._writer.is_closed:
+                raise StorageUnavailable(f"the task hub {self._dialect.location} is closed")
+            hosts = await self.hosts()
+            if is_told or list(hosts) != list(known):
+                return hosts
+            # Who dies tells nobody; whoever is alone need not look.
+            patience_s = self._poll_interval.total_seconds() if len(hosts) > 1 else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._hosts_changed.wait()
+
+    @property
+    def is_overdue(self) -> bool:
+        """See `TaskHub.is_overdue`."""
+        return self._dialect.is_overdue
+
+    async def renew(self) -> Sequence[Lease]:
+        """See `TaskHub.renew`."""
+        return await self._writer.call(lambda c, o: o.leases(c))
+
     # ---- client ----------------------------------------------------------------------------
 
     async def create_instance(
@@ -184,9 +219,10 @@ class SqlTaskHub:
         loaded = await self.load(instance_id, history=False)
         return None if loaded is None else loaded.state
 
-    async def get_history(self, instance_id: str) -> Sequence[HistoryEvent]:
-        """See `TaskHub.get_history`."""
-        return await self._readers.read(lambda c: _history(c, instance_id))
+    async def read_history(self, instance_id: str, after: Position | None = None) -> HistoryPage:
+        """See `TaskHub.read_history`."""
+        assert after is None or isinstance(after, HistoryPosition)
+        return await self._readers.read(lambda c: _history_page(c, instance_id, after))
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub.query_instances`; raises UserError for a token that is none of ours."""
@@ -199,14 +235,16 @@ class SqlTaskHub:
 
     # ---- owner -----------------------------------------------------------------------------
 
-    async def acquire(self, partitions: Collection[int]) -> Sequence[Lease]:
+    async def acquire(
+        self, partitions: Collection[int], limit: int | None = None
+    ) -> Sequence[Lease]:
         """See `TaskHub.acquire`."""
-        acquired = self._writer.call(lambda c, o: o.acquire(c, partitions))
-        return await self._or_give_back(acquired, lambda c, o, leases: o.release(c, leases))
+        acquired = self._writer.call(lambda c, o: o.acquire(c, partitions, limit))
+        return await self._or_give_back(acquired, lambda c, o, leases: o.release(c, leases, ()))
 
-    async def release(self, leases: Sequence[Lease]) -> None:
+    async def release(self, leases: Sequence[Lease], keep: Collection[TaskKey] = ()) -> None:
         """See `TaskHub.release`."""
-        await self._writer.call(lambda c, o: o.release(c, leases))
+        await self._writer.call(lambda c, o: o.release(c, leases, keep))
 
     async def recover(self, lease: Lease, timers_until: datetime) -> Recovered:
         """See `TaskHub.recover`."""
@@ -236,7 +274,7 @@ class SqlTaskHub:
         """See `TaskHub.load`."""
         return await self._readers.read(lambda c: _load(c, instance_id, history))
 
-    def commit(self, turns: Sequence[Turn]) -> asyncio.Future[Sequence[Committed | Lost]]:
+    def commit(self, turns: Sequence[Turn]) -> Awaitable[Sequence[Committed | Lost]]:
         """See `TaskHub.commit`."""
         answers: list[TurnChange | Lost] = []
         for turn in turns:
@@ -245,14 +283,9 @@ class SqlTaskHub:
             except REFUSED_VALUES as error:
                 answers.append(Lost(LostReason.REJECTED, f"{type(error).__name__}: {error}"))
         changes = [answer for answer in answers if isinstance(answer, TurnChange)]
-        try:
-            return self._writer.store(
-                changes, lambda: [a.answer if isinstance(a, TurnChange) else a for a in answers]
-            )
-        except StorageUnavailable as error:
-            failed = asyncio.get_running_loop().create_future()
-            failed.set_exception(error)
-            return failed
+        return self._writer.store(
+            changes, lambda: [a.answer if isinstance(a, TurnChange) else a for a in answers]
+        )
 
     async def offer_activities(self, activities: Collection[ActivityTask]) -> None:
         """See `TaskHub.offer_activities`."""
@@ -262,12 +295,12 @@ class SqlTaskHub:
         """See `TaskHub.claim_activities`."""
         while True:
             # Before looking: what is offered from now on is noticed.
-            self._others_wrote.clear()
+            self._offered.clear()
             claiming = self._writer.call(lambda c, o: o.claim(c, names, limit))
             claimed = await self._or_give_back(claiming, lambda c, o, tasks: o.offer(c, tasks))
             if claimed:
                 return claimed
-            await self._others_wrote.wait()
+            await self._offered.wait()
 
     async def complete_activity(self, key: TaskKey, result: Message) -> bool:
         """See `TaskHub.complete_activity`."""
@@ -321,7 +354,8 @@ class SqlTaskHub:
     def _wake_all(self) -> None:
         """Whoever waits finds the hub closed."""
         self._arrived.set()
-        self._others_wrote.set()
+        self._offered.set()
+        self._hosts_changed.set()
 
     @property
     def _writer(self) -> Writer:
@@ -349,6 +383,12 @@ class SqlTaskHub:
         if change.outcome.reason is LostReason.MISSING:
             return False
         raise StorageError(f"the task hub refused a value: {change.outcome.detail}")
+
+    def _notice(self, news: News) -> None:
+        if news.hosts:
+            self._hosts_changed.set()
+        if news.offers:
+            self._offered.set()
 
     def _deliver(self, mail: Sequence[Mail]) -> None:
         self._mail += mail
@@ -391,17 +431,33 @@ def _retrieve(future: asyncio.Future[T]) -> None:
 
 
 def _load(connection: Connection, instance_id: str, history: bool) -> Loaded | None:
-    row = connection.row("instance_with_history" if history else "instance", instance_id)
+    if history:
+        row = connection.row("instance_with_history", instance_id, 0, PAGE_BYTES)
+    else:
+        row = connection.row("instance", instance_id)
     if row is None:
         return None
     state, token = read_instance(row[:9])
-    events = read_history(text_rows.decode(row[9])) if history else []
-    return Loaded(state, token, events)
+    if not history:
+        return Loaded(state, token, [])
+    events = read_history(text_rows.decode(row[9]))
+    start = HistoryPosition(token.number, token.execution_id, token.turns, 0)
+    return Loaded(state, token, events, start.after(events, token.history_length))
 
 
-def _history(connection: Connection, instance_id: str) -> list[HistoryEvent]:
-    bodies = connection.document(text_rows, "history", instance_id)
-    return read_history(bodies)
+def _history_page(
+    connection: Connection, instance_id: str, after: HistoryPosition | None
+) -> HistoryPage:
+    first = 0 if after is None else after.event
+    row = connection.row("history_page", instance_id, first, PAGE_BYTES)
+    if after is None:
+        if row is None:
+            return HistoryPage([])
+        after = HistoryPosition(row[0], row[1], None, 0)
+    if row is None or not after.is_of(*row[:3]):
+        raise HistoryChanged(instance_id)
+    events = read_history(text_rows.decode(row[4]))
+    return HistoryPage(events, after.after(events, row[3]))
 
 
 def _purge(connection: Connection, instance_id: str) -> bool:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple, cast
 
 from func_py.durable.model import ActivityTask
 from func_py.durable.storage.base import HostRecord, Lease, Mail, Recovered, TaskKey
 from func_py.durable.storage.sql.connection import Connection, Dialect
 from func_py.durable.storage.sql.records import Records
 from func_py.durable.storage.sql.rows import (
+    activity_key_rows,
     activity_rows,
     encode_text,
     host_row,
@@ -30,6 +31,19 @@ from func_py.durable.storage.sql.rows import (
 from func_py.errors import ConfigError, LeaseLost, UserError
 
 
+class News(NamedTuple):
+    """What others have changed that somebody here may wait for."""
+
+    hosts: bool = False
+    """Who is there, which partitions are free, or which are ours."""
+    offers: bool = False
+    """Activities may be claimed."""
+
+    def __or__(self, other: object) -> News:
+        assert isinstance(other, News)
+        return News(self.hosts or other.hosts, self.offers or other.offers)
+
+
 class Ownership:
     """The writer's knowledge of what is ours.
 
@@ -44,6 +58,7 @@ class Ownership:
         self.concerned: set[str] = set()
         """The other hosts to be told once this transaction is durable."""
         self._dialect = dialect
+        self._seen: tuple[object, object] = ("", 0)
 
     # ---- hosts -----------------------------------------------------------------------------
 
@@ -75,6 +90,7 @@ class Ownership:
                 )
         self._dialect.enter(host)
         connection.execute("insert_host", *host_row(host, boot_id))
+        self._tell_all(connection)
         number = connection.row("host_number", host.host_id)
         assert number is not None
         return cast("int", number[0])
@@ -85,7 +101,19 @@ class Ownership:
         connection.execute("release_all_partitions", self.host_id)
         connection.execute("release_all_records", self.host_id)
         connection.execute("delete_host", self.host_id)
+        self._tell_all(connection)
         self.held.clear()
+
+    def publish(self, connection: Connection, functions: Sequence[str]) -> None:
+        """Say something else of this host."""
+        self._dialect.publish(functions)
+        connection.execute("publish", encode_text(list(functions)), self.host_id)
+        self._tell_all(connection)
+
+    def leases(self, connection: Connection) -> list[Lease]:
+        """What is ours by the store. Contract: 29."""
+        rows = connection.document(lease_rows, "held_partitions", self.host_id)
+        return [Lease(partition, epoch) for partition, epoch in rows]
 
     def sweep(self, connection: Connection) -> None:
         """Forget the hosts that died."""
@@ -97,30 +125,55 @@ class Ownership:
 
     # ---- partitions ------------------------------------------------------------------------
 
-    def refresh(self, connection: Connection) -> None:
-        """Drop what another host has taken over meanwhile."""
-        if self.held:
+    def look(self, connection: Connection) -> News:
+        """Drop what another host has taken over meanwhile, and see what else there is."""
+        before = self.held
+        if before:
             rows = connection.document(lease_rows, "held_partitions", self.host_id)
             stored = dict(rows)
-            self.held = {p: e for p, e in self.held.items() if stored.get(p) == e}
+            self.held = {p: e for p, e in before.items() if stored.get(p) == e}
+        (old_hosts, old_offers), self._seen = self._seen, self._dialect.stir(connection)
+        hosts, offers = self._seen
+        return News(
+            hosts=hosts != old_hosts or len(self.held) < len(before),
+            offers=bool(offers) and offers != old_offers,
+        )
 
-    def acquire(self, connection: Connection, partitions: Collection[int]) -> list[Lease]:
+    def acquire(
+        self, connection: Connection, partitions: Collection[int], limit: int | None
+    ) -> list[Lease]:
         """Take the free ones. Contract: 11."""
         self.sweep(connection)
-        leases = []
+        leases: list[Lease] = []
         for partition in sorted(set(partitions)):
+            if limit is not None and len(leases) >= limit:
+                break
             if connection.execute("acquire_partition", self.host_id, partition):
                 row = connection.row("lease", partition)
                 assert row is not None
                 leases.append(Lease(partition, row[1]))
         return leases
 
-    def release(self, connection: Connection, leases: Sequence[Lease]) -> None:
-        """Give back what is still ours, with the activities that wait there."""
+    def release(
+        self, connection: Connection, leases: Sequence[Lease], keep: Collection[TaskKey]
+    ) -> None:
+        """Give back what is still ours, with the activities that wait there. Contract: 27."""
+        kept = {(key.instance_id, key.execution_id, key.task_id) for key in keep}
         for lease in leases:
-            if connection.execute("release_partition", lease.partition, lease.epoch, self.host_id):
-                connection.execute("free_activities", lease.partition, self.host_id)
-                self.held.pop(lease.partition, None)
+            partition = lease.partition
+            if not connection.execute("release_partition", partition, lease.epoch, self.host_id):
+                continue
+            self.held.pop(partition, None)
+            self._tell_all(connection)
+            if not kept:
+                connection.execute("free_activities", partition, self.host_id)
+                continue
+            keys = connection.document(
+                activity_key_rows, "held_activity_keys", partition, self.host_id
+            )
+            # To nobody, under no name: only the next owner takes them.
+            rows = [(*key, None, self.host_id) for key in keys if key not in kept]
+            connection.execute_rows("offer_activities", rows)
 
     def recover(self, connection: Connection, lease: Lease, timers_until: datetime) -> Recovered:
         """Everything pending of a partition; from now on its mail is delivered. Contract: 12."""
@@ -146,6 +199,10 @@ class Ownership:
             holders = connection.document(text_rows, "holders", encode_text(list(partitions)))
             self.concerned |= {*holders} - {self.host_id}
 
+    def _tell_all(self, connection: Connection) -> None:
+        hosts = {row[0] for row in connection.document(host_rows, "hosts")}
+        self.concerned |= hosts - {self.host_id}
+
     def take_mail(self, connection: Connection) -> list[Mail]:
         """What others stored for our partitions, not delivered yet."""
         mail: list[Mail] = []
@@ -166,8 +223,7 @@ class Ownership:
             for a in activities
         ]
         connection.execute_rows("offer_activities", rows)
-        hosts = {row[0] for row in connection.document(host_rows, "hosts")}
-        self.concerned |= hosts - {self.host_id}
+        self._tell_all(connection)
 
     def claim(
         self, connection: Connection, names: Collection[str], limit: int

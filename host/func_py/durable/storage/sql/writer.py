@@ -19,7 +19,7 @@ import msgspec
 from func_py.durable.storage.base import HostRecord, Lost, LostReason, Mail
 from func_py.durable.storage.sql.changes import Batch, Change, Missed
 from func_py.durable.storage.sql.connection import CommitInDoubt, Connection, Dialect
-from func_py.durable.storage.sql.ownership import Ownership
+from func_py.durable.storage.sql.ownership import News, Ownership
 from func_py.errors import FuncPyError, StorageError, StorageUnavailable
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ class Writer:
         host: This host; it enters the hub when the writer starts.
         partition_count: What the hub must have.
         deliver: Called on the loop with the mail of a transaction.
-        notice: Called on the loop when others have written.
+        notice: Called on the loop with what others have changed.
         poll_interval: How often an idle writer looks for what other processes stored.
     """
 
@@ -105,7 +105,7 @@ class Writer:
         host: HostRecord,
         partition_count: int,
         deliver: Callable[[Sequence[Mail]], None],
-        notice: Callable[[], None],
+        notice: Callable[[News], None],
         poll_interval: timedelta,
     ) -> None:
         self._dialect = dialect
@@ -129,6 +129,7 @@ class Writer:
         self._ownership = Ownership(dialect, host.host_id)
         # Others may have stored what we have not seen; stays set until a transaction has looked.
         self._look = True
+        self._news = News()
         self._doubt: Doubt | None = None
         self._closed = False
         self._departing = False
@@ -289,8 +290,9 @@ class Writer:
             self._fail(self._doubt.group, self._unanswered(), self._doubt.held_before)
 
     def _succeed(self, group: Sequence[Operation[object]], mail: Sequence[Mail]) -> None:
-        if self._look:
-            self._on_loop(self._notice)
+        if any(self._news):
+            news, self._news = self._news, News()
+            self._on_loop(lambda: self._notice(news))
         self._look = False
         self._hand_over(group, mail)
 
@@ -338,7 +340,7 @@ class Writer:
             # First what others stored earlier, or our own message would overtake it.
             self._look |= self._dialect.others_committed(connection)
             if self._look:
-                self._ownership.refresh(connection)
+                self._news |= self._ownership.look(connection)
                 mail += self._ownership.take_mail(connection)
             if together is not None:
                 mail += together.store(connection, self._ownership.held)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any
@@ -308,7 +309,7 @@ class PostgresDialect:
         return status == "committed"
 
     def others_committed(self, connection: Connection) -> bool:
-        """Is there mail, have leases moved, was work offered?"""
+        """Is there mail, have leases or hosts changed, was work offered?"""
         assert isinstance(connection, PostgresConnection)
         if self._host is None:
             return True
@@ -319,6 +320,13 @@ class PostgresDialect:
         *marks, has_mail = self._concerns
         before, self._seen = self._seen, marks
         return has_mail or before != marks
+
+    def stir(self, connection: Connection) -> tuple[object, object]:
+        """It was read with the rest."""
+        if not isinstance(self._concerns, tuple):
+            return None, 0
+        leases, offer, hosts, free, _ = self._concerns
+        return (leases, hosts, free), offer
 
     def translate(self, error: Exception) -> Exception:
         """Missing rights are the user's to grant; most else may pass."""
@@ -337,6 +345,16 @@ class PostgresDialect:
         """Begin to renew the host's lease and to listen."""
         self._host = host
         self._keeper = Keeper(host.host_id, self._lease, lambda: self._connect(self._number))
+
+    def publish(self, functions: Sequence[str]) -> None:
+        """Whoever is taken for dead enters with what it has now."""
+        assert self._host is not None
+        self._host = replace(self._host, functions=functions)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Its lease may have run out."""
+        return self._keeper is not None and self._keeper.is_overdue
 
     @property
     def bell(self) -> int | None:

@@ -36,6 +36,10 @@ release savepoint change
 select
     (select coalesce(sum(epoch), 0)::bigint from partitions where hub = {hub} and holder = $1),
     (select coalesce(max(offer), 0) from activities where hub = {hub} and offered is not null),
+    (select string_agg(number::text || (functions = '[]')::text, ',' order by number)
+     from hosts where hub = {hub}),
+    (select string_agg(partition::text || ':' || epoch::text, ',' order by partition)
+     from partitions where hub = {hub} and holder is null),
     exists (
         select 1 from messages
         where hub = {hub} and delivered_epoch = 0
@@ -127,6 +131,9 @@ select exists (
 -- name: host_number
 select number from hosts where host_id = $1::text
 
+-- name: publish
+update hosts set functions = $1::text where hub = {hub} and host_id = $2::text
+
 -- name: delete_host
 delete from hosts where hub = {hub} and host_id = $1::text
 
@@ -208,8 +215,16 @@ where i.hub = {hub} and i.instance_id = $1::text
 -- name: instance_with_history
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
        i.progress, o.body,
-       (select coalesce(json_agg(h.body order by h.first_event), '[]')::text
-        from history h where h.number = i.number)
+       (select coalesce(json_agg(page.body order by page.first_event), '[]')::text
+        from (
+            select h.first_event, h.body,
+                   sum(octet_length(h.body)) over (order by h.first_event) - octet_length(h.body)
+                       as before
+            from history h
+            where h.number = i.number and h.first_event >= $2::integer
+            order by h.first_event
+            limit 4096) page
+        where page.before < $3::bigint)
 from instances i join origins o on o.number = i.number
 where i.hub = {hub} and i.instance_id = $1::text
 
@@ -249,10 +264,20 @@ delete from activities where number = $1::bigint
 
 -- ---- history -----------------------------------------------------------------------------------
 
--- name: history
-select coalesce(json_agg(body order by first_event), '[]')::text
-from history
-where number = (select number from instances where hub = {hub} and instance_id = $1::text)
+-- name: history_page
+select i.number, i.execution_id, i.turns, i.history_length,
+       (select coalesce(json_agg(page.body order by page.first_event), '[]')::text
+        from (
+            select h.first_event, h.body,
+                   sum(octet_length(h.body)) over (order by h.first_event) - octet_length(h.body)
+                       as before
+            from history h
+            where h.number = i.number and h.first_event >= $2::integer
+            order by h.first_event
+            limit 4096) page
+        where page.before < $3::bigint)
+from instances i
+where i.hub = {hub} and i.instance_id = $1::text
 
 -- name: delete_histories
 -- rows: number bigint
@@ -421,6 +446,11 @@ where hub = {hub} and partition = $2::integer
 select coalesce(json_agg(json_build_array(
     i.instance_id, a.execution_id, a.task_id, a.attempt, a.body)
     order by a.number, a.execution_id, a.task_id), '[]')::text
+from activities a join instances i on i.number = a.number
+where a.hub = {hub} and a.partition = $1::integer and a.holder = $2::text
+
+-- name: held_activity_keys
+select coalesce(json_agg(json_build_array(i.instance_id, a.execution_id, a.task_id)), '[]')::text
 from activities a join instances i on i.number = a.number
 where a.hub = {hub} and a.partition = $1::integer and a.holder = $2::text
 

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -224,6 +224,12 @@ class SqliteDialect:
         before, self._data_version = self._data_version, _pragma(connection, "data_version")
         return before != self._data_version
 
+    def stir(self, connection: Connection) -> tuple[object, object]:
+        """Another commit counts as another offer, as long as there is one."""
+        row = connection.row("stir")
+        assert row is not None
+        return row[0], self._data_version if row[1] else 0
+
     def translate(self, error: Exception) -> Exception:
         """Damage is the user's to repair; all else may pass."""
         if isinstance(error, sqlite3.Error):
@@ -256,6 +262,14 @@ class SqliteDialect:
         HELD.hold(self._hosts / host.host_id)
         with contextlib.suppress(OSError):
             self._bell = Bell(self._bell_of(host.host_id))
+
+    def publish(self, functions: Sequence[str]) -> None:
+        """Nobody takes this host for dead while it lives."""
+
+    @property
+    def is_overdue(self) -> bool:
+        """Its file stays locked."""
+        return False
 
     @property
     def bell(self) -> int | None:

@@ -37,6 +37,16 @@ insert into hosts (host_id, boot_id, started_at, functions) values (?, ?, ?, ?)
 -- name: host_number
 select number from hosts where host_id = ?
 
+-- name: publish
+update hosts set functions = ? where host_id = ?
+
+-- name: stir
+select
+    (select coalesce(group_concat(number || (functions = '[]')), '') from hosts)
+        || '/' || (select coalesce(group_concat(partition || ':' || epoch), '')
+                   from partitions where holder is null),
+    exists (select 1 from activities where offered is not null)
+
 -- name: delete_host
 delete from hosts where host_id = ?
 
@@ -106,8 +116,18 @@ where i.instance_id = ?
 -- name: instance_with_history
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
        i.progress, o.body,
-       (select json_group_array(body)
-        from (select body from history where number = i.number order by first_event))
+       (with recursive page (first_event, body, size) as (
+            select * from (
+                select first_event, body, length(body) from history
+                where number = i.number and first_event >= ?2
+                order by first_event limit 1)
+            union all
+            select h.first_event, h.body, page.size + length(h.body)
+            from page join history h on h.number = i.number and h.first_event = (
+                select min(first_event) from history
+                where number = i.number and first_event > page.first_event)
+            where page.size < ?3)
+        select json_group_array(body) from page)
 from instances i join origins o on o.number = i.number
 where i.instance_id = ?1
 
@@ -145,12 +165,23 @@ delete from activities where number = ?
 
 -- ---- history -----------------------------------------------------------------------------------
 
--- name: history
-select json_group_array(body)
-from (
-    select body from history
-    where number = (select number from instances where instance_id = ?)
-    order by first_event)
+-- name: history_page
+-- Row after row until the size is reached: the length of a text cannot be had without reading it.
+select i.number, i.execution_id, i.turns, i.history_length,
+       (with recursive page (first_event, body, size) as (
+            select * from (
+                select first_event, body, length(body) from history
+                where number = i.number and first_event >= ?2
+                order by first_event limit 1)
+            union all
+            select h.first_event, h.body, page.size + length(h.body)
+            from page join history h on h.number = i.number and h.first_event = (
+                select min(first_event) from history
+                where number = i.number and first_event > page.first_event)
+            where page.size < ?3)
+        select json_group_array(body) from page)
+from instances i
+where i.instance_id = ?1
 
 -- name: delete_histories
 -- rows: number
@@ -320,6 +351,11 @@ from (
     from activities a join instances i on i.number = a.number
     where a.partition = ? and a.holder = ?
     order by a.number, a.execution_id, a.task_id)
+
+-- name: held_activity_keys
+select json_group_array(json_array(i.instance_id, a.execution_id, a.task_id))
+from activities a join instances i on i.number = a.number
+where a.partition = ? and a.holder = ?
 
 -- name: free_activities
 update activities set holder = null where partition = ? and holder = ?
