@@ -24,6 +24,7 @@ from func_py.runtime.loading import (
     load_functions,
     unknown_names,
 )
+from func_py.runtime.storage_use import storage_of, uses_storage
 from func_py.runtime.telemetry import TelemetrySetup
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
 from func_py.supervisor.protocol import ChildSpec, FunctionLine, Ready
@@ -102,6 +103,11 @@ async def serving(
                 )
             )
             invoker.add_inputs(durable.inputs)
+        storage = None
+        if uses_storage(functions):
+            storage = storage_of(config, functions, development=development)
+            stack.push_async_callback(storage.close)
+            invoker.add_services(storage.fetchers, storage.writers)
         findings = lint_functions(loaded) if development else []
         for warning in (
             *config.warnings,
@@ -124,6 +130,7 @@ async def serving(
                 "httptrigger": http_calls(invoker),
                 "activitytrigger": activity_calls(invoker),
                 "timertrigger": timer_calls(invoker),
+                **(storage.calls(invoker) if storage is not None else {}),
             },
             logs,
         )
@@ -168,6 +175,10 @@ async def serving(
                 )
             )
             drain.add(stop_timers)
+        if storage is not None:
+            drain.add(
+                await stack.enter_async_context(storage.listening(enabled, invoker, logs, drain_s))
+            )
         stack.push_async_callback(drain.close)
         stack.push_async_callback(calls.stop, drain_s)
         stack.push_async_callback(front_end.stop, drain_s)
