@@ -7,7 +7,7 @@ import base64
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -278,7 +278,7 @@ class SqlTaskHub:
         """See `TaskHub.load`."""
         return await self._readers.read(lambda c: _load(c, instance_id, history))
 
-    async def commit(self, turns: Sequence[Turn]) -> Sequence[Committed | Lost]:
+    def commit(self, turns: Sequence[Turn]) -> Awaitable[Sequence[Committed | Lost]]:
         """See `TaskHub.commit`."""
         answers: list[TurnChange | Lost] = []
         for turn in turns:
@@ -287,9 +287,9 @@ class SqlTaskHub:
             except REFUSED_VALUES as error:
                 answers.append(Lost(LostReason.REJECTED, f"{type(error).__name__}: {error}"))
         changes = [answer for answer in answers if isinstance(answer, TurnChange)]
-        if changes:
-            await self._writer.store(changes)
-        return [a.answer if isinstance(a, TurnChange) else a for a in answers]
+        return self._writer.store(
+            changes, lambda: [a.answer if isinstance(a, TurnChange) else a for a in answers]
+        )
 
     async def offer_activities(self, activities: Collection[ActivityTask]) -> None:
         """See `TaskHub.offer_activities`."""
@@ -379,7 +379,7 @@ class SqlTaskHub:
             change = prepare()
         except REFUSED_VALUES as error:
             raise StorageError(f"the value cannot be stored: {error}") from error
-        await self._writer.store([change])
+        await self._writer.store([change], lambda: None)
         if isinstance(change.outcome, Exception):
             raise change.outcome
         if not isinstance(change.outcome, Lost):
