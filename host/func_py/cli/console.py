@@ -75,6 +75,11 @@ class JsonConsole:
         }
         _log(logging.INFO, report.facts[-1] if report.facts else "Ready", more)
 
+    def reloaded(self, report: Ready, before: Ready) -> None:
+        """One line, with the functions of now."""
+        functions = [asdict(line) for line in report.functions]
+        _log(logging.INFO, "Reloaded.", {"functions": functions})
+
     def tell(self, text: str) -> None:
         """What was asked for has happened."""
         _log(logging.INFO, text)
