@@ -87,11 +87,24 @@ def delete_hub(place: HubPlace, voice: Voice) -> str:
     return config.durable.hub_name
 
 
+def make_hub(place: HubPlace, voice: Voice) -> None:
+    """Create the hub unless it exists."""
+    asyncio.run(_create(hub_config(place, voice)))
+
+
+async def _create(config: HostConfig) -> None:
+    hub = configured_hub(config)
+    try:
+        await hub.create_hub()
+    finally:
+        await hub.close()
+
+
 async def _delete(config: HostConfig) -> None:
     hub = configured_hub(config)
     try:
         # Providers delete in silence what is not there; a misspelt name is to be noticed.
-        await hub.open(_record(RealClock()))
+        await hub.open(silent_record(RealClock()))
     except (SchemaMismatch, ConfigError):
         pass  # It is there, and need not fit to be deleted.
     finally:
@@ -130,7 +143,7 @@ async def opened(
 ) -> AsyncIterator[HubCommands]:
     """The commands of a hub that is open while entered."""
     hub = configured_hub(config)
-    record = _record(clock)
+    record = silent_record(clock)
     try:
         try:
             info = await hub.open(record)
@@ -154,5 +167,6 @@ async def opened(
         await hub.close()
 
 
-def _record(clock: Clock) -> HostRecord:
+def silent_record(clock: Clock) -> HostRecord:
+    """The record of somebody who looks at a hub, and runs nothing on it."""
     return HostRecord(host_id=new_id(), started_at=clock.now())
