@@ -111,14 +111,20 @@ def _files(root: Path, apps: list[Path]) -> Iterator[Path]:
 
 
 def _clear(output: Path) -> None:
-    if output.exists():
-        if not (output / _MARK).is_file() and any(output.iterdir()):
-            raise UserError(
-                f"{output} holds something else. Name another folder with --output, or empty it."
-            )
-        shutil.rmtree(output)
-    output.mkdir(parents=True)
-    (output / _MARK).touch()
+    try:
+        if output.exists():
+            if not (output / _MARK).is_file() and any(output.iterdir()):
+                raise UserError(
+                    f"{output} holds something else. "
+                    "Name another folder with --output, or empty it."
+                )
+            shutil.rmtree(output)
+        output.mkdir(parents=True)
+        (output / _MARK).touch()
+    except OSError as error:
+        raise UserError(
+            f"{output} cannot be written: {error.strerror}. Name another folder with --output."
+        ) from error
 
 
 def _extras(

@@ -10,14 +10,17 @@ from pathlib import Path
 FILE_NAME = ".funcignore"
 
 _NEVER = ("local.settings.json", ".func-py", ".git", "__pycache__", "*.pyc", FILE_NAME)
+_WILDCARD = re.compile(r"(\*\*/|\*\*|\*|\?|\[(?:[!^][^\]/]+|[^!^\]/][^\]/]*)\])")
+_MEANINGS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 class Ignored:
     """The patterns of a `.funcignore`.
 
-    They mean what they mean in a `.gitignore`: `*` within a name, `**` across folders, a pattern
-    with a slash begins at the folder of the file, one without fits at any depth, and what fits a
-    folder fits everything in it. A pattern after `!` takes files back in, wherever it stands.
+    They mean what they mean in a `.gitignore`: `*` within a name, `**` across folders, `[a-c]` and
+    `[!a-c]` for one character, a pattern with a slash begins at the folder of the file, one without
+    fits at any depth, and what fits a folder fits everything in it. A pattern after `!` takes files
+    back in, wherever it stands.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -62,8 +65,19 @@ def _expression(patterns: Iterable[str]) -> re.Pattern[str]:
 def _translated(pattern: str) -> str:
     body = pattern.strip("/")
     is_anchored = "/" in pattern.rstrip("/")
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", body)
-    meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    text = "".join(meaning.get(part, re.escape(part)) for part in parts)
+    text = "".join(_meaning(part) for part in _WILDCARD.split(body))
     start = "" if is_anchored else "(?:.*/)?"
     return rf"{start}{text}(?:/.*)?\Z"
+
+
+def _meaning(part: str) -> str:
+    if part in _MEANINGS or not _WILDCARD.fullmatch(part):
+        return _MEANINGS.get(part, re.escape(part))
+    is_negated = part[1] in "!^"
+    characters = re.sub(r"[\\\[&~|^]", r"\\\g<0>", part[1 + is_negated : -1])
+    one = f"[{'^' * is_negated}{characters}]"
+    try:
+        re.compile(one)
+    except re.error:
+        return "(?!)"  # A range that runs backwards fits nothing.
+    return f"(?!/){one}"

@@ -35,6 +35,14 @@ def make(root: Path, *names: str) -> Path:
         (".git*", ".gitignore", True),
         ("*.map", "a/b.js.map", True),
         ("?.txt", "ab.txt", False),
+        ("*.py[cod]", "shop/a.pyd", True),
+        ("*.py[cod]", "shop/a.py", False),
+        ("log[0-9].txt", "log7.txt", True),
+        ("log[!0-9].txt", "log7.txt", False),
+        ("log[!0-9].txt", "logs.txt", True),
+        ("a[!b]c", "a/c", False),
+        ("[].txt", "[].txt", True),
+        ("[z-a].txt", "m.txt", False),
     ],
 )
 def test_patterns_mean_what_they_mean_in_a_gitignore(pattern: str, path: str, is_out: bool) -> None:
@@ -118,6 +126,14 @@ def test_an_earlier_pack_is_replaced_and_nothing_else(tmp_path: Path) -> None:
         pack_app(PackOptions(app_root=root, output=make(tmp_path / "mine", "thesis.txt")), {})
     with pytest.raises(UserError, match="would replace the app"):
         pack_app(PackOptions(app_root=root, output=tmp_path), {})
+
+
+def test_an_output_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    root = make(tmp_path / "app", "host.json", "function_app.py")
+    make(tmp_path, "file")
+
+    with pytest.raises(UserError, match="file cannot be written: Not a directory"):
+        pack_app(PackOptions(app_root=root, output=tmp_path / "file"), {})
 
 
 def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
