@@ -43,6 +43,9 @@ from func_py.web.keys_api import KeysApi
 from func_py_bindings.contract import FunctionSpec
 from func_py_bindings.http import endpoint_of
 
+_CHECK_S = 0.1
+"""How long live instances may keep new code from serving while they are checked on it."""
+
 _KEYS_FACT = "Function keys are asked for; `func-py keys list` shows them"
 
 
@@ -106,6 +109,7 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
                     development=development,
                     code=access.system_key(WEBHOOK_KEY),
                     rpc_secret=access.secret_of("durabletask-rpc"),
+                    holds_misfits=spec.reloads,
                 )
             )
             invoker.add_inputs(durable.inputs)
@@ -158,6 +162,9 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
         # What the app does at its start may fail, too.
         stack.push_async_callback(front_end.stop, 0)
         await front_end.prepare()
+        check = None
+        if durable is not None and has_engine:
+            check = await stack.enter_async_context(durable.checking_live(_CHECK_S))
 
         async def take_over(listener: socket.socket) -> Ready:
             # Requests first: recovering partitions takes a while.
@@ -206,6 +213,7 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
             take_over=take_over,
             front_end=front_end,
             invoker=invoker,
+            hand_over_steps=[check.close] if check is not None else [],
             cut_steps=[lambda: calls.stop(0), lambda: front_end.stop(0)],
         )
         yield host
