@@ -5,6 +5,7 @@ FuncPyError
 │   ├── ConfigError            host.json / local.settings.json: file, key path, value
 │   ├── DiscoveryError         app import or indexing: every problem of the app
 │   ├── BindingError           unknown type, bad property, failed conversion
+│   ├── ConnectionSettingError a binding's connection is no usable app setting
 │   └── FunctionTimeout        a function ran longer than host.json allows
 ├── DurableError
 │   ├── InstanceNotFound / InstanceAlreadyExists / InstanceNotFinished /
@@ -65,6 +66,18 @@ class BindingError(UserError):
         self.binding = binding
         self.problem = problem
         super().__init__(f"function '{function}', binding '{binding}': {problem}")
+
+
+class ConnectionSettingError(UserError):
+    """The connection that a binding names is no usable app setting."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+        super().__init__(
+            f"The connection '{name}' cannot be used: {problem}. For the emulator, set it to "
+            "UseDevelopmentStorage=true in local.settings.json, and start `func-py azurite`."
+        )
 
 
 class FunctionTimeout(UserError):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 import func_py_bindings
-from func_py.errors import UserError
+from func_py.errors import StorageError, UserError
 from func_py.printing import PrintedLines
 
 FLUSH_INTERVAL_S = 0.05
@@ -354,9 +354,9 @@ def user_traceback(error: BaseException) -> str:
 
     Frames of the host, of the SDK's wrappers and of the import machinery are left out, also in
     causes. A traceback that would have no frame left is shown whole: the mistake is then ours. A
-    `UserError` says all in its text.
+    `UserError` says all in its text, and so does storage that did not do what was asked.
     """
-    if isinstance(error, UserError):
+    if isinstance(error, (StorageError, UserError)):
         return str(error)
     whole = traceback.TracebackException.from_exception(error)
     trimmed = traceback.TracebackException.from_exception(error)

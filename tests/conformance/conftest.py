@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,14 +21,26 @@ for _module in (
     pytest.register_assert_rewrite(f"conformance.{_module}")
 
 from conformance.harness import Harness, World  # noqa: E402 - after the registration
+from support.azure_harness import AzureHarness  # noqa: E402 - after the registration
 from support.postgres_harness import PostgresHarness  # noqa: E402
 from support.postgres_server import PostgresServer  # noqa: E402
 from support.sqlite_harness import SqliteHarness, WeakSqliteHarness  # noqa: E402
 
+_numbers = itertools.count(1)
 
-@pytest.fixture(params=["sqlite", "sqlite-weak", "postgres"])
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
+
+@pytest.fixture(params=["sqlite", "sqlite-weak", "postgres", "azure"])
+async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness]:
     """Each provider in turn, with an empty store."""
+    if request.param != "azure":
+        yield _sql_harness(request, tmp_path)
+        return
+    azure = AzureHarness(request.getfixturevalue("azurite"), f"T{next(_numbers)}x")
+    yield azure
+    await azure.remove()
+
+
+def _sql_harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
     if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres_server")
         return PostgresHarness(server.uri, f"{tmp_path.name}.")

@@ -44,8 +44,13 @@ class Harness(Protocol):
     """One provider, with a store that is empty at the beginning of each test."""
 
     loses_turns: bool
-    """A turn may be lost as STALE for no reason, but not twice running for one instance; and mail
-    may come more than once."""
+    """A turn may be lost as STALE for no reason, but not twice running for one instance; all mail
+    comes twice, and none has a token."""
+    has_transactions: bool
+    """Of the capability."""
+    uses_queues: bool
+    """Timers and activities are messages: nobody can list those that are hidden, nor delete what
+    another host has taken."""
 
     def hub(self, name: str = "TestHub", partition_count: int = PARTITIONS) -> TaskHub:
         """Another view of the hub of that name, as another process has it; not created or open."""

@@ -52,7 +52,8 @@ class CommitCases:
         assert await host.history("a") == scheduled(3)
         found = await everything_of(host, "a")
         assert [m.message for m in found.mail] == [sent]
-        assert list(found.timers) == [timer(running.state, 4, at(60))]
+        if not world.harness.uses_queues:
+            assert list(found.timers) == [timer(running.state, 4, at(60))]
         assert [task_key(task) for task in found.activities] == [
             task_key(activity(running.state, 3))
         ]

@@ -49,6 +49,7 @@ _NEW = {"new": "new:new_command"}
     lazy={
         **_START,
         **_NEW,
+        "azurite": "azurite:azurite_command",
         "check": "check:check_command",
         "init": "init:init_command",
         "keys": "keys:keys_group",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from func_py.azurite import CONNECTION, SETTING
+from func_py.cli.azurite import azurite_beside
 from func_py.cli.console import Console
 from func_py.config.local_settings import split_origins
 from func_py.errors import UserError
@@ -90,6 +93,11 @@ class _StartCommand(click.Command):
     envvar="FUNCTIONS_USER_LOG_LEVEL",
     help="What functions log from this level on. [default: that of host.json, or Information]",
 )
+@click.option(
+    "--with-azurite",
+    is_flag=True,
+    help="Run Azurite, too, unless one runs; where the app has no storage, it gets that.",
+)
 @click.option("--runtime", default="default", hidden=True)
 @click.option("--timeout", "-t", type=int, expose_value=False, hidden=True)
 @click.option("--json-output-file", expose_value=False, hidden=True)
@@ -114,6 +122,7 @@ def start_command(
     enable_auth: bool,
     verbose: bool,
     user_log_level: str | None,
+    with_azurite: bool,
     runtime: str,
     language_worker: str,
 ) -> None:
@@ -143,4 +152,9 @@ def start_command(
         reload=reload,
         workers=workers,
     )
-    sys.exit(launch(options, console))
+    if not with_azurite:
+        sys.exit(launch(options, console))
+    with azurite_beside(options.app_root or Path(), console):
+        options = replace(options, added_settings={SETTING: CONNECTION})
+        exit_code = launch(options, console)
+    sys.exit(exit_code)

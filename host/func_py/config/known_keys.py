@@ -53,10 +53,10 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     ),
     "logging.console": _keys("formatterName formatterOptions logToStandardErrorThreshold"),
     "extensions": _keys(
-        "azureOpenAI blobs cosmosDB dapr eventGrid eventHubs kafka mcp queues rabbitMQ redis "
+        "azureOpenAI cosmosDB dapr eventGrid eventHubs kafka mcp rabbitMQ redis "
         "sendGrid serviceBus signalR sql tables twilio warmup webPubSub"
     ),
-    "extensions.blobs": _keys("centralizedPoisonQueue maxDegreeOfParallelism poisonBlobThreshold"),
+    "extensions.blobs": _keys("centralizedPoisonQueue"),
     "extensions.cosmosDB": _keys("connectionMode leaseOptions protocol userAgentSuffix"),
     "extensions.eventHubs": _keys(
         "batchCheckpointFrequency clientRetryOptions customEndpointAddress enableCheckpointing "
@@ -65,10 +65,6 @@ _ACCEPTED: dict[str, frozenset[str]] = {
         "targetUnprocessedEventThreshold trackLastEnqueuedEventProperties transportType webProxy"
     ),
     "extensions.http": _keys("dynamicThrottlesEnabled enableChunkedRequestBinding"),
-    "extensions.queues": _keys(
-        "batchSize maxDequeueCount maxPollingInterval messageEncoding newBatchThreshold "
-        "visibilityTimeout"
-    ),
     "extensions.serviceBus": _keys(
         "autoComplete autoCompleteMessages batchOptions clientRetryOptions "
         "enableCrossEntityTransactions maxAutoLockRenewalDuration maxBatchWaitTime "
@@ -80,7 +76,7 @@ _ACCEPTED: dict[str, frozenset[str]] = {
         "appLeaseOptions entityMessageReorderWindowInMinutes grpcHttpClientTimeout "
         "localRpcEndpointEnabled maxGrpcMessageSizeInBytes notifications "
         "rollbackEntityOperationsOnExceptions "
-        "storeInputsInOrchestrationHistory throwStatusExceptionsOnRaiseEvent tracing useAppLease "
+        "storeInputsInOrchestrationHistory throwStatusExceptionsOnRaiseEvent tracing "
         "useGracefulShutdown versionFailureStrategy versionMatchStrategy"
     ),
     "extensions.durableTask.tracing": _keys(
@@ -89,8 +85,8 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     ),
     _STORAGE_PROVIDER: _keys(
         "allowReplayingTerminalInstances connectionStringName controlQueueBatchSize "
-        "controlQueueBufferThreshold controlQueueVisibilityTimeout createDatabaseIfNotExists "
-        "fetchLargeMessagesAutomatically maxQueuePollingInterval taskEventBatchSize "
+        "controlQueueBufferThreshold createDatabaseIfNotExists "
+        "fetchLargeMessagesAutomatically taskEventBatchSize "
         "taskEventLockTimeout taskHubName trackingStoreConnectionName trackingStoreNamePrefix "
         "trackingStoreConnectionStringName useLegacyPartitionManagement "
         "useTablePartitionManagement workItemQueueVisibilityTimeout"

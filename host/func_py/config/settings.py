@@ -56,6 +56,11 @@ class StorageProviderSettings(_Section, frozen=True):
     connection_string_name: str = ""
     """App setting with the connection string of a database."""
     schema_name: str = ""
+    max_queue_polling_interval: TimeSpan | None = None
+    control_queue_visibility_timeout: TimeSpan | None = None
+    """Of Azure Storage, as the one before."""
+    lease_time: TimeSpan | None = None
+    """How long other hosts wait for a sign of life of one (Azure Storage)."""
 
 
 class DurableHttpSettings(_Section, frozen=True):
@@ -69,6 +74,8 @@ class DurableSettings(_Section, frozen=True):
     """`extensions.durableTask`."""
 
     hub_name: str = ""
+    use_app_lease: bool = True
+    """On Azure Storage: only the hosts of one app work on a hub."""
     storage_provider: StorageProviderSettings = StorageProviderSettings()
     max_concurrent_activity_functions: PositiveInt | None = None
     max_concurrent_orchestrator_functions: PositiveInt | None = None
@@ -96,12 +103,41 @@ class FuncPySettings(_Section, frozen=True):
     """Where the log is written besides the terminal; relative to the app root."""
 
 
+class QueueSettings(_Section, frozen=True):
+    """`extensions.queues`: how queue triggers look for messages."""
+
+    batch_size: Annotated[int, Meta(ge=1, le=32)] = 16
+    """Messages asked for at once."""
+    new_batch_threshold: Annotated[int, Meta(ge=0)] | None = None
+    """More are asked for when no more than so many are being worked on; None: half a batch for
+    each processor."""
+    max_dequeue_count: PositiveInt = 5
+    """Times a message is tried before it goes to the poison queue."""
+    max_polling_interval: TimeSpan | None = None
+    """Between two looks into an empty queue; None: a minute, in development two seconds."""
+    visibility_timeout: TimeSpan = TimeSpan()
+    """How long a message whose function failed stays hidden."""
+    message_encoding: str = "base64"
+    """`base64` or `none`, in any case."""
+
+
+class BlobSettings(_Section, frozen=True):
+    """`extensions.blobs`: how blob functions are called."""
+
+    max_degree_of_parallelism: PositiveInt | None = None
+    """Blobs worked on at once; None: eight for each processor."""
+    poison_blob_threshold: PositiveInt = 5
+    """Times a blob is tried before its message goes to the poison queue."""
+
+
 class Extensions(_Section, frozen=True):
     """`extensions`."""
 
     http: HttpSettings = HttpSettings()
     durable_task: DurableSettings = DurableSettings()
     func_py: FuncPySettings = FuncPySettings()
+    queues: QueueSettings = QueueSettings()
+    blobs: BlobSettings = BlobSettings()
 
 
 class ConsoleSettings(_Section, frozen=True):
@@ -168,6 +204,8 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     app_settings: Mapping[str, str]
     """The app's environment, local settings merged in: where connection strings are."""
     func_py: FuncPySettings
+    queues: QueueSettings
+    blobs: BlobSettings
     logging: LoggingSettings
     function_timeout: timedelta | None
     """How long an invocation may take; None: as long as it needs."""

@@ -30,6 +30,7 @@ from func_py.runtime.loading import (
     load_functions,
     unknown_names,
 )
+from func_py.runtime.storage_use import storage_of, uses_storage
 from func_py.runtime.telemetry import TelemetrySetup
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
 from func_py.supervisor.protocol import ChildSpec, FunctionLine, Loaded, Ready, WatchRules
@@ -113,6 +114,11 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
                 )
             )
             invoker.add_inputs(durable.inputs)
+        storage = None
+        if uses_storage(functions):
+            storage = storage_of(config, functions, development=development)
+            stack.push_async_callback(storage.close)
+            invoker.add_services(storage.fetchers, storage.writers)
         findings = lint_functions(loaded) if development else []
         for warning in (
             *config.warnings,
@@ -135,6 +141,7 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
                 "httptrigger": http_calls(invoker),
                 "activitytrigger": activity_calls(invoker),
                 "timertrigger": timer_calls(invoker),
+                **(storage.calls(invoker) if storage is not None else {}),
             },
             logs,
         )
@@ -193,6 +200,13 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
                 drain.add(timers.stop)
                 host.hand_over_steps.append(timers.hand_over)
                 host.cut_steps.append(timers.cut)
+            if storage is not None:
+                stop = await stack.enter_async_context(
+                    storage.listening(enabled, invoker, logs, drain_s)
+                )
+                drain.add(lambda: stop(drain_s))
+                host.hand_over_steps.append(lambda: host.begin(stop(drain_s)))
+                host.cut_steps.append(lambda: stop(0))
             stack.push_async_callback(drain.close)
             stack.push_async_callback(calls.stop, drain_s)
             stack.push_async_callback(front_end.stop, drain_s)

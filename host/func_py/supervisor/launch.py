@@ -8,10 +8,10 @@ import re
 import signal
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from func_py.config.app_settings import find_setting
+from func_py.config.app_settings import find_connection, find_setting
 from func_py.config.local_settings import (
     LocalSettings,
     app_environment,
@@ -55,6 +55,8 @@ class LaunchOptions:
     """Reload the app when its files change; None: in Development."""
     workers: int | None = None
     """How many processes serve the app; None: what FUNCTIONS_WORKER_PROCESS_COUNT says."""
+    added_settings: Mapping[str, str] = field(default_factory=dict)
+    """App settings that are had where nothing else gives them."""
 
 
 def launch(options: LaunchOptions, announcer: Announcer) -> int:
@@ -88,7 +90,7 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
         environ, _ = app_environment(today, os.environ, root, port)
         spec = ChildSpec(
             app_root=root,
-            environ=environ,
+            environ=with_added(environ, options.added_settings),
             base_url=url,
             verbose=options.verbose,
             enable_auth=options.enable_auth,
@@ -139,6 +141,12 @@ def exposure_notice(address: str, enable_auth: bool, environ: Mapping[str, str])
         return []
     problem = f"Whoever reaches {address} may call every function and the admin API without a key."
     return [f"{problem} Ask for keys with --enable-auth."]
+
+
+def with_added(environ: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """An environment, and of the added settings those that it does not have."""
+    missing = {k: v for k, v in added.items() if not find_connection(k, environ)}
+    return {**environ, **missing}
 
 
 def listening_place(

@@ -32,9 +32,10 @@ from func_py_bindings.http import (
     HttpResult,
     IncomingRequest,
     endpoint_of,
+    http_data,
     http_request,
 )
-from func_py_bindings.http_streaming import takes_stream
+from func_py_bindings.http_streaming import stream_data, takes_stream
 from func_py_bindings.route_template import RouteTemplate
 
 logger = logging.getLogger(__name__)
@@ -366,12 +367,18 @@ def _route_table(
             raise ConfigError("host.json", "extensions.http.routePrefix", f"{exc}") from exc
         streamed = takes_stream(spec)
         prepared: PreparedFunction[Any, Any] = (
-            invoker.prepare(spec, lambda request: request, lambda value, outputs: value)
+            invoker.prepare(
+                spec, lambda request: request, lambda value, outputs: value, stream_data
+            )
             if streamed
-            else invoker.prepare(spec, http_request, HttpResult(spec).response)
+            else invoker.prepare(spec, http_request, HttpResult(spec).response, http_data)
         )
         routes.append((template, endpoint.methods, HttpRoute(spec, endpoint, prepared, streamed)))
     return RouteTable(routes), any(route.is_streamed for _, _, route in routes)
+
+
+def _same(request: object) -> object:
+    return request
 
 
 def _empty(status: int) -> web.Response:

@@ -229,6 +229,8 @@ class Engine:
             self._upkeep_alarm.cancel()
         settled = len(self._partitions) == self._info.partition_count and not self._dropped
         settled = settled and all(p.is_recovered for p in self._partitions.values())
+        # Without transactions, activities of dead hosts come back when their time is up.
+        settled = settled and self._parts.delivers_once
         when = self._clock.now() + (self._options.timer_horizon / 2 if settled else _UPKEEP)
         self._upkeep_alarm = self._clock.call_at(when, lambda: self._spawn(self._upkeep()))
 
@@ -239,6 +241,8 @@ class Engine:
             await self._acquire()
             for partition in list(self._partitions.values()):
                 await partition.extend_horizon()
+                if not self._parts.delivers_once:
+                    await partition.take_back()
             self._outage.ended("ownership", failures)
         except StorageUnavailable as error:
             self._outage.began("ownership", error)

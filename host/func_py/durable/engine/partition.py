@@ -131,6 +131,16 @@ class Partition:
         if not self._closed:
             self._timers.add(timers)
 
+    async def take_back(self) -> None:
+        """Run the activities of this partition that nobody runs."""
+        try:
+            tasks = await self._parts.hub.take_back_activities(self.lease)
+        except LeaseLost as error:
+            self._parts.lost(self, str(error))
+            return
+        if not self._closed:
+            self._parts.pool.dispatch(tasks)
+
     def deliver(self, mail: Mail) -> None:
         """Put a message into its instance's inbox; stale mail and second deliveries are dropped."""
         if self._closed or mail.epoch != self.lease.epoch:
@@ -142,6 +152,9 @@ class Partition:
         event = message.event
         slot = self._slots.get(message.instance_id)
         if slot is not None and message.id in slot.seen:
+            if not slot.busy and all(item.message_id != message.id for item in slot.inbox):
+                # It is in history already, and stored once more.
+                self.discard([Item(event, message.execution_id, message_id=message.id)])
             return
         if slot is None:
             slot = self._slots[message.instance_id] = Slot(message.instance_id)
@@ -281,6 +294,7 @@ class Partition:
 
     async def _load(self, slot: Slot, *, history: bool) -> None:
         generation = slot.generation
+        before = list(slot.inbox)
         try:
             there = await self._loader.load(slot, history=history)
         except StorageUnavailable as error:
@@ -295,6 +309,10 @@ class Partition:
         if self._closed or self._slots.get(slot.instance_id) is not slot:
             return
         slot.busy = False
+        if len(slot.inbox) < len(before):
+            # What history has already, and is stored all the same.
+            kept = {item.message_id for item in slot.inbox}
+            self.discard([i for i in before if i.message_id and i.message_id not in kept])
         unanswered, slot.unanswered = slot.unanswered, None
         if slot.generation != generation:
             slot.forget()

@@ -44,9 +44,10 @@ CONTRACT
     the partition never had before, and no more than asked for. It returns at once with what it got.
 12. `recover` gives everything pending of a partition: messages in order, timers due before a given
     time, and activities. Activities held by a dead host or by nobody become ours, with `attempt`
-    +1; those of other live hosts are left alone.
+    +1; those of other live hosts are left alone. A provider without Capability.TRANSACTIONS may
+    leave out timers that another host set: they come from `receive` when they are due.
 13. `timers` gives stored timers with `after <= fire_at < until`, so that the owner need not hold
-    far ones in memory. A timer is stored until a turn ends it or its execution ends.
+    far ones in memory. A timer is stored until a turn ends it or its execution ends. See also 12.
 14. Activities of an execution are stored by the turn that scheduled them, held by the committing
     host, until a turn takes their result, `drop_activities` or a replacing `create_instance` or a
     purge deletes them, `discard` removes one whose execution is gone, or clause 25 applies.
@@ -55,9 +56,9 @@ CONTRACT
     comes into existence again.
 16. Reads (`get_instance`, `read_history`, `query_instances`) come from the store, work on any host
     and see everything that was reported as done before they began.
-17. `query_instances` is ordered by creation time, then id; a continuation token continues exactly
-    after the last item, whatever was inserted or deleted meanwhile. Entities are left out unless
-    the prefix starts with `@`.
+17. `query_instances` is ordered by creation time, then id; without Capability.TRANSACTIONS it may
+    be by id alone. A continuation token continues exactly after the last item, whatever was
+    inserted or deleted meanwhile. Entities are left out unless the prefix starts with `@`.
 18. Every method may raise StorageUnavailable: nothing happened, or the call may safely be repeated.
 19. Cancelling an awaiting task leaves no lock, connection or transaction behind; a write that was
     under way is finished or undone.
@@ -78,7 +79,8 @@ CONTRACT
     attempt. An activity is held by at most one host, and moving its partition changes nothing.
 25. `complete_activity` stores the result, a message like others, and deletes the activity: both or,
     when this host does not hold it any more, neither. A provider without Capability.TRANSACTIONS
-    stores the message first; after a death in between the activity runs, and answers, again.
+    stores the message first; after a death in between the activity runs, and answers, again. It may
+    be unable to delete an activity that another host holds: the owner drops the result then.
 26. `take_back_activities` makes those of a partition ours that nobody holds, offered or not, and
     those whose holder is dead; only these count an attempt.
 27. `release` gives up partitions with the activities that we hold there. Those in `keep` stay ours
