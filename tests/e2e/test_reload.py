@@ -258,3 +258,23 @@ def test_every_worker_gets_the_new_code(root: Path, tmp_path: Path) -> None:
         )
         assert before.isdisjoint(after)
         assert host.get("/api/text").text == "two"
+
+
+def test_an_instance_that_the_edit_does_not_fit_is_told_of_and_waits_for_one_that_does(
+    host: HostProcess, root: Path
+) -> None:
+    start = host.post("/api/begin")
+    status_url = start.json()["statusQueryGetUri"] + "&showHistory=true"
+    wait_for(lambda: "TaskCompleted" in host.get(status_url).text, "the instance to wait")
+
+    save(root / "function_app.py", APP.replace('call_activity("tell"', 'call_activity("say"'))
+    wait_for(lambda: "is held" in host.output, "the instance to be told of")
+    host.post(start.json()["sendEventPostUri"].replace("{eventName}", "go"), {})
+    change_text(root, "two")
+    wait_for_text(host, "two")
+    assert '"Running"' in host.get(status_url).text
+    save(root / "function_app.py", APP)
+
+    assert host.wait_for_end_of(start)["output"] == ["one", "two"]
+    line = 1 + APP.splitlines().index('    before = yield context.call_activity("tell", None)')
+    assert f"function_app.py:{line} the code asks for activity 'say' (#0)" in host.output

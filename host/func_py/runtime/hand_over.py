@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
 from func_py.invocation import Invoker
@@ -29,11 +29,17 @@ class Host:
     """Each has a source of work listen and own no more, and lets go on what runs."""
     cut_steps: list[Step] = field(default_factory=list)
     """Each ends what a source of work still runs."""
+    _begun: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def hand_over(self) -> None:
         """Accept, own and listen to nothing any more. What runs goes on."""
         await self.front_end.hand_over()
         await asyncio.gather(*(step() for step in self.hand_over_steps))
+
+    async def begin(self, work: Coroutine[None, None, None]) -> None:
+        """Run something up to where it waits, and let it go on by itself."""
+        self._begun.add(asyncio.create_task(work))
+        await asyncio.sleep(0)
 
     async def wait_unused(self, until: Awaitable[object]) -> None:
         """Wait until nothing runs and nobody is connected; after the drain time, cut what is left.

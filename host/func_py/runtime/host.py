@@ -48,6 +48,8 @@ from func_py_bindings.http import endpoint_of
 
 _LINGER_S = 0.5
 """How long a stopping host waits for a last request on connections that are kept alive."""
+_CHECK_S = 0.1
+"""How long live instances may keep new code from serving while they are checked on it."""
 
 _KEYS_FACT = "Function keys are asked for; `func-py keys list` shows them"
 
@@ -112,6 +114,7 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
                     development=development,
                     code=access.system_key(WEBHOOK_KEY),
                     rpc_secret=access.secret_of("durabletask-rpc"),
+                    holds_misfits=spec.reloads,
                 )
             )
             invoker.add_inputs(durable.inputs)
@@ -173,6 +176,9 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
         # What the app does at its start may fail, too.
         stack.push_async_callback(front_end.stop, 0)
         await front_end.prepare()
+        check = None
+        if durable is not None and has_engine:
+            check = await stack.enter_async_context(durable.checking_live(_CHECK_S))
 
         async def take_over(listener: socket.socket) -> Ready:
             # Requests first: recovering partitions takes a while.
@@ -202,12 +208,12 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
                 host.hand_over_steps.append(timers.hand_over)
                 host.cut_steps.append(timers.cut)
             if storage is not None:
-                triggers = await stack.enter_async_context(
+                stop = await stack.enter_async_context(
                     storage.listening(enabled, invoker, logs, drain_s)
                 )
-                drain.add(triggers.stop)
-                host.hand_over_steps.append(triggers.hand_over)
-                host.cut_steps.append(triggers.cut)
+                drain.add(lambda: stop(drain_s))
+                host.hand_over_steps.append(lambda: host.begin(stop(drain_s)))
+                host.cut_steps.append(lambda: stop(0))
             stack.push_async_callback(drain.close)
             stack.push_async_callback(calls.stop, drain_s)
             stack.push_async_callback(front_end.stop, drain_s)
@@ -228,6 +234,7 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
             take_over=take_over,
             front_end=front_end,
             invoker=invoker,
+            hand_over_steps=[check.close] if check is not None else [],
             cut_steps=[lambda: calls.stop(0), lambda: front_end.stop(0)],
         )
         yield host

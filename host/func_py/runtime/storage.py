@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -42,37 +42,6 @@ class Listener(Protocol):
     def wake(self) -> None: ...
 
     async def stop(self, grace_s: float) -> None: ...
-
-
-class Listening:
-    """The listeners of a host at work."""
-
-    def __init__(
-        self, retrying: RetryingInvoker, listeners: Sequence[Listener], grace_s: float
-    ) -> None:
-        self._retrying = retrying
-        self._listeners = listeners
-        self._grace_s = grace_s
-        self._stopping: asyncio.Task[None] | None = None
-
-    async def stop(self) -> None:
-        """Take no more, and let running functions finish."""
-        await self.hand_over()
-        if self._stopping is not None:
-            await self._stopping
-
-    async def hand_over(self) -> None:
-        """Take no more, because another process does; returns while functions run."""
-        self._retrying.stop()
-        if self._stopping is None:
-            self._stopping = asyncio.create_task(self._stop(self._grace_s))
-
-    async def cut(self) -> None:
-        """End what still runs."""
-        await self._stop(0)
-
-    async def _stop(self, grace_s: float) -> None:
-        await asyncio.gather(*(listener.stop(grace_s) for listener in self._listeners))
 
 
 class Storage:
@@ -123,14 +92,14 @@ class Storage:
     @asynccontextmanager
     async def listening(
         self, functions: Iterable[FunctionSpec], invoker: Invoker, logs: Logs, grace_s: float
-    ) -> AsyncIterator[Listening]:
+    ) -> AsyncIterator[Callable[[float], Coroutine[None, None, None]]]:
         """Call functions that storage triggers, while entered.
 
         On the way out running ones get `grace_s` seconds. A function whose connection cannot be
         used is told about and left alone.
 
         Yields:
-            What stops them before that, or hands over to another process.
+            What stops them before that: at once those that do not run, the others within seconds.
         """
         retrying = RetryingInvoker(invoker, logs, self._clock)
         listeners = self._listeners(functions, invoker, retrying, logs)
@@ -138,11 +107,14 @@ class Storage:
             self._wakes.subscribe(listener.place, listener.wake)
             listener.start()
 
-        listening = Listening(retrying, listeners, grace_s)
+        async def stop(grace_s: float) -> None:
+            retrying.stop()
+            await asyncio.gather(*(listener.stop(grace_s) for listener in listeners))
+
         try:
-            yield listening
+            yield stop
         finally:
-            await listening.stop()
+            await stop(grace_s)
 
     async def close(self) -> None:
         """Close the clients."""

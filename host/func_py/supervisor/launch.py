@@ -82,6 +82,8 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
     for notice in (*notices, *exposure_notice(address, options.enable_auth, environ)):
         announcer.say(notice)
 
+    reloads = is_development(environ) if options.reload is None else options.reload
+
     def start_child(apology: str) -> Child:
         # Read again: each child sees the settings of today. One that apologises needs none, and
         # they may be what it apologises for.
@@ -97,11 +99,11 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
             user_log_level=options.user_log_level,
             cors=options.cors or today.cors,
             cors_credentials=options.cors_credentials or today.cors_credentials,
+            reloads=reloads,
             apology=apology,
         )
         return server.start_child(spec, listener)
 
-    reloads = is_development(environ) if options.reload is None else options.reload
     with ExitStack() as stack:
         stack.enter_context(listener)
         changes = stack.enter_context(watching(root, announcer)) if reloads else None

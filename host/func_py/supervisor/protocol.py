@@ -24,6 +24,8 @@ class ChildSpec:
     cors: tuple[str, ...] = ()
     """Origins whose pages may call the host; empty: what the environment says."""
     cors_credentials: bool = False
+    reloads: bool = False
+    """Other code may take the place of this: live instances that do not fit it wait for that."""
     apology: str = ""
     """Load no app; answer each request with 503 and this text."""
 

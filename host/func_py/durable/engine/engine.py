@@ -10,6 +10,7 @@ from pathlib import Path
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool, EntityRunner, NoEntities
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
 from func_py.durable.engine.options import EngineOptions
@@ -50,10 +51,12 @@ class Engine:
         entities: EntityRunner | None = None,
         hand_dir: Path | None = None,
         ended: Callable[[InstanceState], None] | None = None,
+        misfits: Misfits | None = None,
     ) -> None:
         """The hub must be open; `host_id` is the id it was opened with. `hand_dir`: where this
         machine notes the work in hand, so that work which kills the process is found out.
-        `ended` is told of each orchestration that ended here."""
+        `ended` is told of each orchestration that ended here. With `misfits`, instances that do
+        not fit the code are held and told to it; without, they fail."""
         self._hub = hub
         self._info = info
         self._clock = clock
@@ -102,6 +105,7 @@ class Engine:
             lost=self._lost,
             finished=self._verifier.offer if self._verifier is not None else lambda _: None,
             ended=ended or (lambda _: None),
+            misfits=misfits,
         )
 
     @property
