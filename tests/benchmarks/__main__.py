@@ -14,6 +14,7 @@ PROGRAMS = (
     "http_starts",
     "http_hello",
     "cold_start",
+    "reload",
     "footprint",
 )
 

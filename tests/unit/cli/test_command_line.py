@@ -169,7 +169,6 @@ def test_functions_are_listed_by_name_with_http_first(capsys: pytest.CaptureFixt
                 ),
             ),
             facts=("Logs: here",),
-            drain_s=1,
         )
     )
 

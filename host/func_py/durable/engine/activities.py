@@ -100,13 +100,17 @@ class ActivityPool:
         """The result of this call has no taker; it may be started again."""
         self.held.discard(task_key(task))
 
-    async def close(self, grace: float) -> None:
-        """Start nothing more; give running calls `grace` seconds, then cancel them."""
+    def start_no_more(self) -> None:
+        """Drop the calls that have not begun; running ones go on."""
         self._closed = True
         self._queue.clear()
         for timer in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
+
+    async def close(self, grace: float) -> None:
+        """Start nothing more; give running calls `grace` seconds, then cancel them."""
+        self.start_no_more()
         workers = [*self._workers, *self._alone]
         if workers:
             _, pending = await asyncio.wait(workers, timeout=grace)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool, EntityRunner, NoEntities
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
 from func_py.durable.engine.options import EngineOptions
@@ -30,6 +31,9 @@ log = logging.getLogger("func_py.durable.engine")
 
 _UPKEEP = timedelta(seconds=5)
 
+_ENTITY_GRACE_S = 0.25
+"""What operations of entities get when their partition is handed over: others wait for it."""
+
 
 class Engine:
     """Runs the orchestrations of every partition this host can get."""
@@ -47,10 +51,12 @@ class Engine:
         entities: EntityRunner | None = None,
         hand_dir: Path | None = None,
         ended: Callable[[InstanceState], None] | None = None,
+        misfits: Misfits | None = None,
     ) -> None:
         """The hub must be open; `host_id` is the id it was opened with. `hand_dir`: where this
         machine notes the work in hand, so that work which kills the process is found out.
-        `ended` is told of each orchestration that ended here."""
+        `ended` is told of each orchestration that ended here. With `misfits`, instances that do
+        not fit the code are held and told to it; without, they fail."""
         self._hub = hub
         self._info = info
         self._clock = clock
@@ -99,6 +105,7 @@ class Engine:
             lost=self._lost,
             finished=self._verifier.offer if self._verifier is not None else lambda _: None,
             ended=ended or (lambda _: None),
+            misfits=misfits,
         )
 
     @property
@@ -112,11 +119,10 @@ class Engine:
         await self._acquire()
         self._arm_upkeep()
 
-    async def stop(self, grace: float) -> None:
-        """Start nothing more, give what runs `grace` seconds, release the partitions.
+    async def hand_over(self) -> None:
+        """Run no more turns here and free the partitions, for another host to take at once.
 
-        That is activities and entities. Everything acknowledged is in the store; what did not
-        finish goes on with the next owner.
+        What is under way is stored first. Activities that run go on.
         """
         if self._stopping:
             return
@@ -124,7 +130,31 @@ class Engine:
         self._poison.close()
         if self._upkeep_alarm is not None:
             self._upkeep_alarm.cancel()
+        self._pool.start_no_more()
+        await self._entities.close(_ENTITY_GRACE_S)
+        await self._let_go()
+
+    async def stop(self, grace: float) -> None:
+        """Start nothing more, give what runs `grace` seconds, release the partitions.
+
+        That is activities and entities. Everything acknowledged is in the store; what did not
+        finish goes on with the next owner.
+        """
+        if self._stopping:
+            await self._pool.close(grace)
+            return
+        self._stopping = True
+        self._poison.close()
+        if self._upkeep_alarm is not None:
+            self._upkeep_alarm.cancel()
         await asyncio.gather(self._pool.close(grace), self._entities.close(grace))
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        # Mail first, or the turns would never end on a busy hub.
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         partitions = list(self._partitions.values())
         self._parts.turns.lift()
         # Results of the last activities may still be on their way to the store.
@@ -138,9 +168,6 @@ class Engine:
         self._sessions.close()
         if self._verifier is not None:
             self._verifier.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self._hub.release([partition.lease for partition in partitions])
         except StorageUnavailable as error:

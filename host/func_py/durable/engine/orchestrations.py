@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Protocol
 
+from func_py.durable.engine.edit_check import is_misfit
 from func_py.durable.engine.effects import refusal
 from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.rewind import adopting_turn, rewinding_turn
@@ -106,7 +107,7 @@ class Orchestrations:
             time = turn_time(slot, items, self._parts.clock.now())
             return slot.run(items, terminating_turn(self._owner.lease, slot, state, items, time))
         if slot.problem is not None:
-            return self.quarantine(slot, slot.problem)
+            return None if self._is_held(slot, state) else self.quarantine(slot, slot.problem)
         poison = self._parts.poison
         if (problem := poison.turn_problem(slot.instance_id, state.execution_id)) is not None:
             return self.quarantine(slot, problem)
@@ -149,6 +150,18 @@ class Orchestrations:
             # It stays with this partition; the host that gets it next may be of its version.
             log.warning("Instance '%s' waits for another host: %s", slot.instance_id, problem)
             slot.parked = True
+        return True
+
+    def _is_held(self, slot: Slot, state: InstanceState) -> bool:
+        """Leave an instance that does not fit the code to the code that is saved next.
+
+        One that has had no turn ran on no other code: whoever called it has misspelt its name.
+        """
+        misfits, problem = self._parts.misfits, slot.problem
+        if misfits is None or state.status is RuntimeStatus.PENDING or not is_misfit(problem):
+            return False
+        misfits.tell(state, problem)
+        slot.parked = True
         return True
 
     def _run(self, slot: Slot, state: InstanceState, items: Sequence[Item]) -> Turn | None:
