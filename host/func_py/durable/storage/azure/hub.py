@@ -95,10 +95,10 @@ class AzureTaskHub:
     def __init__(
         self, account: Account, name: str, partition_count: int, options: AzureOptions
     ) -> None:
-        self._account = account
+        self.account = account
         self.names = HubNames(name)
         self._partition_count = partition_count
-        self._options = options
+        self.options = options
         self._writes = Writes()
         self._open: _Open | None = None
         self._is_closed = False
@@ -111,7 +111,7 @@ class AzureTaskHub:
         """See `TaskHub.create_hub`."""
         names = self.names
         with answers():
-            async with self._account.clients() as (tables, queues, blobs):
+            async with self.account.clients() as (tables, queues, blobs):
                 await gather_all(tables.create_table_if_not_exists(name) for name in names.tables)
                 partitions = tables.get_table_client(names.partitions)
                 rows = [
@@ -133,9 +133,9 @@ class AzureTaskHub:
 
     async def open(self, host: HostRecord) -> HubInfo:
         """See `TaskHub.open`."""
-        location = f"{self._account.location}, hub {self.names.hub}"
+        location = f"{self.account.location}, hub {self.names.hub}"
         with answers():
-            async with self._account.clients() as (tables, _, _):
+            async with self.account.clients() as (tables, _, _):
                 partitions = tables.get_table_client(self.names.partitions)
                 try:
                     found = [row async for row in partitions.list_entities(select=["RowKey"])]
@@ -152,7 +152,7 @@ class AzureTaskHub:
                     "Use the former value, or another hubName.",
                 )
             stack = AsyncExitStack()
-            clients = await stack.enter_async_context(self._account.clients())
+            clients = await stack.enter_async_context(self.account.clients())
             opened = _Open(self, host, clients, stack)
             self._open = opened
             await opened.keeper.start()
@@ -198,8 +198,8 @@ class AzureTaskHub:
         """See `TaskHub.delete_hub`."""
         names = self.names
         with answers():
-            async with self._account.clients() as (tables, queues, blobs):
-                hosts = Hosts(tables.get_table_client(names.private), self._options.lease)
+            async with self.account.clients() as (tables, queues, blobs):
+                hosts = Hosts(tables.get_table_client(names.private), self.options.lease)
                 partitions = tables.get_table_client(names.partitions)
                 try:
                     if await hosts.live():
@@ -240,7 +240,7 @@ class AzureTaskHub:
             if is_told or is_other or list(hosts) != list(known):
                 return hosts
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._options.longest_poll.total_seconds()):
+                async with asyncio.timeout(self.options.longest_poll.total_seconds()):
                     await self._hosts_changed.wait()
 
     @property
@@ -438,7 +438,7 @@ class AzureTaskHub:
             if found:
                 return sorted_tasks(found)
             await self._opened.mailroom.pause(pause)
-            pause = min(2 * pause, self._options.longest_poll.total_seconds())
+            pause = min(2 * pause, self.options.longest_poll.total_seconds())
 
     async def _claim(self, names: Collection[str], limit: int) -> Sequence[HeldCall]:
         caller = asyncio.current_task()
@@ -539,7 +539,7 @@ class _Open:
         self, hub: AzureTaskHub, host: HostRecord, clients: Clients, connections: AsyncExitStack
     ) -> None:
         self.connections = connections
-        options = hub._options
+        options = hub.options
         names = hub.names
         self.parts = Parts(
             clients,
@@ -551,7 +551,7 @@ class _Open:
         self.starts = Starts(self.parts)
         self.mailroom = Mailroom(self.parts, self.starts, options.longest_poll.total_seconds())
         self.keeper = Keeper(
-            hub._account, names, hub._partition_count, host, options.lease, options.app, self._lost
+            hub.account, names, hub._partition_count, host, options.lease, options.app, self._lost
         )
         private = self.parts.tables.get_table_client(names.private)
         self.hosts = Hosts(private, options.lease)
