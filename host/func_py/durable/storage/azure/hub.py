@@ -10,11 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from azure.core.exceptions import (
-    ResourceExistsError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableTransactionError
-from azure.storage.blob.aio import BlobLeaseClient
 
 from func_py.durable.faults import reach
 from func_py.durable.model import (
@@ -28,6 +25,7 @@ from func_py.durable.model import (
     split_entity_id,
 )
 from func_py.durable.storage.azure.account import Account, Clients, answers
+from func_py.durable.storage.azure.building import create_hub, delete_hub
 from func_py.durable.storage.azure.committing import Committer
 from func_py.durable.storage.azure.control import Control, Letter
 from func_py.durable.storage.azure.keeper import Keeper
@@ -62,7 +60,6 @@ from func_py.errors import (
     LeaseLost,
     StorageUnavailable,
     TaskHubNotFound,
-    UserError,
 )
 
 T = TypeVar("T")
@@ -109,27 +106,8 @@ class AzureTaskHub:
 
     async def create_hub(self) -> None:
         """See `TaskHub.create_hub`."""
-        names = self.names
         with answers():
-            async with self.account.clients() as (tables, queues, blobs):
-                await gather_all(tables.create_table_if_not_exists(name) for name in names.tables)
-                partitions = tables.get_table_client(names.partitions)
-                rows = [
-                    {"PartitionKey": "", "RowKey": names.control(number), "IsDraining": False}
-                    for number in range(self._partition_count)
-                ]
-                there = [row async for row in partitions.list_entities(select=["RowKey"])]
-                if not there:
-                    # All at once: their number is the hub's partition count.
-                    with suppress(TableTransactionError):
-                        await partitions.submit_transaction([("create", row) for row in rows])
-                    there = [row async for row in partitions.list_entities(select=["RowKey"])]
-                reach("store.schema_half")
-                queue_names = [names.work_items, *(row["RowKey"] for row in there)]
-                await gather_all(_create(queues.create_queue(name)) for name in queue_names)
-                await _create(blobs.create_container(names.app_lease))
-                info = blobs.get_blob_client(names.app_lease, names.app_lease_info)
-                await _create(info.upload_blob("{}", overwrite=False))
+            await create_hub(self.account, self.names, self._partition_count)
 
     async def open(self, host: HostRecord) -> HubInfo:
         """See `TaskHub.open`."""
@@ -196,28 +174,8 @@ class AzureTaskHub:
 
     async def delete_hub(self) -> None:
         """See `TaskHub.delete_hub`."""
-        names = self.names
         with answers():
-            async with self.account.clients() as (tables, queues, blobs):
-                hosts = Hosts(tables.get_table_client(names.private), self.options.lease)
-                partitions = tables.get_table_client(names.partitions)
-                try:
-                    if await hosts.live():
-                        raise UserError(f"The task hub '{names.hub}' is in use.")
-                    found = [row["RowKey"] async for row in partitions.list_entities()]
-                except ResourceNotFoundError:
-                    found = [names.control(number) for number in range(self._partition_count)]
-                app_lease = blobs.get_container_client(names.app_lease)
-                with suppress(ResourceNotFoundError, ResourceExistsError):  # none to be ended
-                    await BlobLeaseClient(app_lease).break_lease(lease_break_period=0)
-                await gather_all(
-                    [
-                        *(_delete(queues.delete_queue(n)) for n in [names.work_items, *found]),
-                        *(_delete(tables.delete_table(name)) for name in names.tables),
-                        _delete(blobs.delete_container(names.large_messages)),
-                        _delete(blobs.delete_container(names.app_lease)),
-                    ]
-                )
+            await delete_hub(self.account, self.names, self._partition_count, self.options.lease)
 
     async def hosts(self) -> Sequence[HostRecord]:
         """See `TaskHub.hosts`."""
@@ -592,13 +550,3 @@ class _Open:
             message=letter.message,
             token=letter.token,
         )
-
-
-async def _create(work: Coroutine[Any, Any, object]) -> None:
-    with suppress(ResourceExistsError):
-        await work
-
-
-async def _delete(work: Coroutine[Any, Any, object]) -> None:
-    with suppress(ResourceNotFoundError):
-        await work
