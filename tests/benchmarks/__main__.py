@@ -10,6 +10,7 @@ PROGRAMS = (
     "entities",
     "replay",
     "scale",
+    "azure_chains",
     "http_starts",
     "http_hello",
     "cold_start",

@@ -66,6 +66,7 @@ class HostProcess:
         arguments: More command line arguments; port 0 is given unless they name one.
         environ: More environment variables.
         command: The program; by default `func-py` of this environment.
+        whole: `command` is all; nothing is added to it.
     """
 
     def __init__(
@@ -75,13 +76,16 @@ class HostProcess:
         arguments: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         command: Sequence[str] = COMMAND,
+        *,
+        whole: bool = False,
     ) -> None:
         port = () if "--port" in arguments else ("--port", "0")
+        words = list(command) if whole else [*command, "start", *port, *arguments]
         self._log = log
         self.url = ""
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [*command, "start", *port, *arguments],
+                words,
                 cwd=app_root,
                 env={**os.environ, **(environ or {})},
                 stdin=subprocess.DEVNULL,
@@ -100,7 +104,7 @@ class HostProcess:
         """Wait for the start-up print; fails with the output if the process ends instead."""
 
         def listening() -> str | None:
-            match = re.search(r"Listening on (http://\S+)", self.output)
+            match = re.search(r"Listening on (http://[^\s\"]+)", self.output)
             if match is None and self.process.poll() is not None:
                 raise AssertionError(f"the host ended at its start:\n{self.output}")
             return match[1] if match else None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,8 @@ import click
 
 from func_py.azurite import CONNECTION, SETTING
 from func_py.cli.azurite import azurite_beside
-from func_py.cli.console import Console
+from func_py.cli.console import console_for
+from func_py.config.app_settings import find_setting
 from func_py.config.local_settings import split_origins
 from func_py.errors import UserError
 from func_py.supervisor.launch import (
@@ -61,7 +65,8 @@ class _StartCommand(click.Command):
 )
 @click.option(
     "--address",
-    help=f"IP address to listen on. [default: Host.LocalHttpAddress or {DEFAULT_ADDRESS}]",
+    help=f"IP address to listen on. [default: Host.LocalHttpAddress or {DEFAULT_ADDRESS}; "
+    "all addresses in production]",
 )
 @click.option(
     "--functions", multiple=True, metavar="NAME...", help="Load these functions, and no others."
@@ -96,6 +101,7 @@ class _StartCommand(click.Command):
     help="Processes that serve the app. [default: FUNCTIONS_WORKER_PROCESS_COUNT or 1]",
 )
 @click.option("--enable-auth", "--enableAuth", is_flag=True, help="Ask for function keys.")
+@click.option("--fresh", is_flag=True, help="Delete the task hub with all it holds, then start.")
 @click.option("--verbose", is_flag=True, help="Log what the host does, too.")
 @click.option(
     "--user-log-level",
@@ -133,6 +139,7 @@ def start_command(
     debugpy: int | None,
     workers: int | None,
     enable_auth: bool,
+    fresh: bool,
     verbose: bool,
     user_log_level: str | None,
     with_azurite: bool,
@@ -149,7 +156,7 @@ def start_command(
             f"The runtime argument value provided, '{runtime}', is invalid. "
             "For Python apps, the value must be 'default'."
         )
-    console = Console()
+    console = console_for(os.environ)
     asked = _DEBUGPY.search(language_worker)
     if asked:
         debugpy = debugpy or int(asked["port"])
@@ -170,8 +177,27 @@ def start_command(
         workers=workers,
     )
     if not with_azurite:
+        if fresh:
+            _delete_hub(options.app_root, {})
         sys.exit(launch(options, console))
     with azurite_beside(options.app_root or Path(), console):
         options = replace(options, added_settings={SETTING: CONNECTION})
+        if fresh:
+            _delete_hub(options.app_root, {SETTING: CONNECTION})
         exit_code = launch(options, console)
     sys.exit(exit_code)
+
+
+def _delete_hub(app_root: Path | None, settings: Mapping[str, str]) -> None:
+    """Delete the task hub, in a process of its own: only that one loads the storage provider."""
+    root = app_root or Path(find_setting("AzureWebJobsScriptRoot", os.environ) or ".")
+    command = [sys.executable, "-P", "-m", "func_py", "hub", "delete", "--yes", "--missing-ok"]
+    # The right exit code and the reason are that command's.
+    done = subprocess.run(
+        [*command, "--app-root", str(root)],
+        env={**settings, **os.environ},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(done.returncode)

@@ -86,7 +86,7 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     _STORAGE_PROVIDER: _keys(
         "allowReplayingTerminalInstances connectionStringName controlQueueBatchSize "
         "controlQueueBufferThreshold createDatabaseIfNotExists "
-        "fetchLargeMessagesAutomatically taskEventBatchSize "
+        "fetchLargeMessagesAutomatically schemaName taskEventBatchSize "
         "taskEventLockTimeout taskHubName trackingStoreConnectionName trackingStoreNamePrefix "
         "trackingStoreConnectionStringName useLegacyPartitionManagement "
         "useTablePartitionManagement workItemQueueVisibilityTimeout"

@@ -28,7 +28,13 @@ from func_py.durable.engine.http_activity import HttpActivity
 from func_py.durable.model import InstanceState, new_id
 from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
 from func_py.errors import FunctionNotRegistered
-from func_py.hub_client import configured_client, configured_hub, hand_dir
+from func_py.hub_client import (
+    MOST_COUNTED,
+    configured_client,
+    configured_hub,
+    count_unfinished,
+    hand_dir,
+)
 from func_py.invocation import ActivityCalls, EntityCalls, Invoker
 from func_py.management import BASE_PATH, DurableApi, DurableWebhook, LocalTransport
 from func_py.web import Mount
@@ -201,10 +207,21 @@ async def durable_hub(
             inputs=dict.fromkeys(_CLIENT_TYPES, clients),
             webhook=Mount(BASE_PATH, DurableWebhook(api)),
             rpc=Mount(rpc_path, DurableWebhook(api, rpc_path)) if rpc_secret else None,
-            facts=[f"Task hub: {info.name} ({info.provider}, {info.location})"],
+            facts=[
+                f"Task hub: {info.name} ({info.provider}, {info.location})",
+                *_resuming(await count_unfinished(hub)),
+            ],
         )
     finally:
         await hub.close()
+
+
+def _resuming(unfinished: int) -> list[str]:
+    """A line about what an earlier host has left; `func-py start --fresh` would delete it."""
+    if not unfinished:
+        return []
+    count = f"{unfinished} or more" if unfinished >= MOST_COUNTED else str(unfinished)
+    return [f"Unfinished orchestrations that go on: {count}"]
 
 
 def function_table(functions: Sequence[FunctionSpec]) -> FunctionTable:

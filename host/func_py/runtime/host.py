@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from func_py.config.host_json import load_host_config
 from func_py.config.local_settings import is_development
+from func_py.config.provider_choice import EMBEDDED
 from func_py.config.settings import HostConfig
 from func_py.durable.replay import is_muted
 from func_py.invocation import Invoker
@@ -30,6 +31,7 @@ from func_py.runtime.loading import (
     load_functions,
     unknown_names,
 )
+from func_py.runtime.production import state_notices
 from func_py.runtime.storage_use import storage_of, uses_storage
 from func_py.runtime.telemetry import TelemetrySetup
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
@@ -44,6 +46,8 @@ from func_py.web.keys_api import KeysApi
 from func_py_bindings.contract import FunctionSpec
 from func_py_bindings.http import endpoint_of
 
+_LINGER_S = 0.5
+"""How long a stopping host waits for a last request on connections that are kept alive."""
 _CHECK_S = 0.1
 """How long live instances may keep new code from serving while they are checked on it."""
 
@@ -114,6 +118,7 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
                 )
             )
             invoker.add_inputs(durable.inputs)
+        is_embedded = durable is not None and durable.info.provider == EMBEDDED
         storage = None
         if uses_storage(functions):
             storage = storage_of(config, functions, development=development)
@@ -125,6 +130,7 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
             *tracing.warnings,
             *unknown,
             *key_notices(access, environ),
+            *state_notices(config, environ, embedded=is_embedded),
             *(finding.text for finding in findings),
         ):
             logs.announce(warning, logging.WARNING)
@@ -165,6 +171,7 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
             development=development,
             home_page=environ.get("AzureWebJobsDisableHomepage", "").lower() != "true",
             body_limit=_number(environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or DEFAULT_BODY_LIMIT,
+            linger_s=0.0 if development else _LINGER_S,
         )
         # What the app does at its start may fail, too.
         stack.push_async_callback(front_end.stop, 0)
@@ -267,6 +274,7 @@ def _log_settings(config: HostConfig, spec: ChildSpec) -> LogSettings:
         verbose=spec.verbose,
         debug=spec.environ.get("PYTHON_ENABLE_DEBUG_LOGGING") == "1",
         colors=False if console.disable_colors else None,
+        as_json=not is_development(spec.environ) and not sys.stdout.isatty(),
     )
 
 

@@ -18,7 +18,8 @@ from func_py.config.local_settings import (
     LocalSettings,
     app_environment,
     is_development,
-    load_local_settings,
+    is_production,
+    settings_for,
 )
 from func_py.errors import UserError
 from func_py.supervisor.child import Child
@@ -54,14 +55,14 @@ class LaunchOptions:
     user_log_level: str = ""
     cors: tuple[str, ...] = ()
     cors_credentials: bool = False
+    added_settings: Mapping[str, str] = field(default_factory=dict)
+    """App settings that are had where nothing else gives them."""
     reload: bool | None = None
     """Reload the app when its files change; None: in Development."""
     debugpy: int | None = None
     """Port where editors attach to the app."""
     workers: int | None = None
     """How many processes serve the app; None: what FUNCTIONS_WORKER_PROCESS_COUNT says."""
-    added_settings: Mapping[str, str] = field(default_factory=dict)
-    """App settings that are had where nothing else gives them."""
 
 
 def launch(options: LaunchOptions, announcer: Announcer) -> int:
@@ -81,7 +82,7 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
             "--debugpy needs the package debugpy in this environment: "
             f"{sys.executable} -m pip install debugpy"
         )
-    settings = load_local_settings(root)
+    settings = settings_for(root, os.environ)
     address, port = listening_place(options, settings, os.environ)
     listener = open_listener(address, port)
     url = base_url(listener)
@@ -96,7 +97,7 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
     def start_child(role: Role) -> Child:
         # Read again: each child sees the settings of today. One that apologises needs none, and
         # they may be what it apologises for.
-        today = LocalSettings() if role.apology else load_local_settings(root)
+        today = LocalSettings() if role.apology else settings_for(root, os.environ)
         environ, _ = app_environment(today, os.environ, root, port)
         spec = ChildSpec(
             app_root=root,
@@ -170,7 +171,8 @@ def listening_place(
 ) -> tuple[str, int]:
     """Where to listen: the command line, else local settings, else what containers are told."""
     container_address, container_port = _container_place(environ)
-    address = options.address or settings.address or container_address or DEFAULT_ADDRESS
+    usual = _ANYWHERE if is_production(environ) else DEFAULT_ADDRESS
+    address = options.address or settings.address or container_address or usual
     ports = (options.port, settings.port, container_port, DEFAULT_PORT)
     return address, next(port for port in ports if port is not None)
 

@@ -22,6 +22,7 @@ from multidict import CIMultiDict, istr
 from func_py.errors import ConfigError
 from func_py.invocation import Failure, Invoker, PreparedFunction
 from func_py.web.extra_headers import Decorator
+from func_py.web.last_requests import accept_waiting, wait_for_connections
 from func_py.web.routing import RouteTable
 from func_py.web.server import Server
 from func_py.web.streaming import StreamingApp
@@ -95,6 +96,8 @@ class HttpFrontEnd:
         development: Error answers say what went wrong; elsewhere they are empty.
         home_page: Whether `/` shows a page when no function answers there; else it is empty.
         body_limit: Bytes of a request body at most.
+        linger_s: How long `stop` waits for a last request on open connections, those included that
+            nobody has accepted yet; 0 leaves these to whoever listens on.
 
     Raises:
         ConfigError: The route prefix cannot be understood.
@@ -114,6 +117,7 @@ class HttpFrontEnd:
         development: bool = True,
         home_page: bool = True,
         body_limit: int = DEFAULT_BODY_LIMIT,
+        linger_s: float = 0.0,
     ) -> None:
         self._invoker = invoker
         self._mounts = [(mount.prefix.rstrip("/").lower(), mount.handler) for mount in mounts]
@@ -126,6 +130,7 @@ class HttpFrontEnd:
         self._development = development
         self._home_page = home_page
         self._body_limit = body_limit
+        self._linger_s = linger_s
         functions = list(functions)
         self._unprepared = [f.lifespan for f in functions if f.lifespan is not None]
         self._prepared: list[Lifespan] = []
@@ -135,6 +140,7 @@ class HttpFrontEnd:
         )
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
         self._stopping = False
 
     async def prepare(self) -> None:
@@ -155,6 +161,7 @@ class HttpFrontEnd:
             keepalive_timeout=75.0,
         )
         loop = asyncio.get_running_loop()
+        self._socket = sock
         self._listener = await loop.create_server(self._server, sock=sock, backlog=1024)
 
     @property
@@ -186,8 +193,13 @@ class HttpFrontEnd:
 
         Requests still running then are cancelled; their clients see the connection closed.
         """
+        self._stopping = True
+        is_last = self._listener is not None and self._linger_s > 0
+        if is_last and self._socket is not None and self._server is not None:
+            await accept_waiting(self._socket, self._server)
         await self.hand_over()
         if self._server is not None:
+            await wait_for_connections(self._server, min(self._linger_s, grace))
             self._server.pre_shutdown()
             # aiohttp waits its timeout twice before it cancels, and for ever when it is zero.
             await self._server.shutdown(max(grace / 2, 0.001))

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from func_py.durable.engine.activities import task_key
 from func_py.durable.engine.entities import Entities
@@ -36,6 +36,7 @@ from func_py.durable.model import (
 from func_py.durable.storage.base import (
     Committed,
     Lease,
+    Lost,
     LostReason,
     Mail,
     Recovered,
@@ -45,6 +46,9 @@ from func_py.durable.storage.base import (
 from func_py.errors import LeaseLost, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
+
+Answers: TypeAlias = Sequence[Committed | Lost]
+"""Of a commit, one for each turn."""
 
 
 class Processor(Protocol):
@@ -93,7 +97,7 @@ class Partition:
         self._horizon = parts.clock.now()
         self._early: list[Mail] | None = []
         """Mail that came before what was stored is recovered: it is newer than that."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
 
     @property
     def is_recovered(self) -> bool:
@@ -235,7 +239,7 @@ class Partition:
                 self._parts.turns.take()
                 places += 1
         if batch:
-            self.spawn(self._commit(batch, places))
+            self._commit(batch, places)
         if self._ready or (self._held and self._parts.turns.has_room):
             self._pump_soon()
         elif self._held:
@@ -248,7 +252,7 @@ class Partition:
             is_counted = not _is_entity(slot)
             if is_counted:
                 self._parts.turns.take()
-            self.spawn(self._commit([running], int(is_counted)))
+            self._commit([running], int(is_counted))
 
     def _next(self) -> Slot | None:
         """The slot whose turn it is; entities pass by orchestrations for which there is no room."""
@@ -274,7 +278,7 @@ class Partition:
     def submit(self, running: Running) -> None:
         """See `Owner.submit`."""
         if not self._closed:
-            self.spawn(self._commit([running], 0))
+            self._commit([running], 0)
 
     # ---- loading ---------------------------------------------------------------------------
 
@@ -332,24 +336,47 @@ class Partition:
 
     # ---- committing ------------------------------------------------------------------------
 
-    async def _commit(self, batch: Sequence[Running], places: int) -> None:
-        """Commit turns, `places` of which count as turns of orchestrations."""
-        try:
-            await self._commit_now(batch)
-        finally:
-            self._parts.turns.give(places)
+    def _commit(self, batch: Sequence[Running], places: int) -> None:
+        """Give turns to the store, `places` of which count as turns of orchestrations.
 
-    async def _commit_now(self, batch: Sequence[Running]) -> None:
+        At once and without a task, which would begin an iteration of the loop later.
+        """
         failures = self._parts.outage.failures
+        commit: asyncio.Future[Answers]
         try:
-            outcomes = await self._parts.hub.commit([running.turn for running in batch])
+            commit = asyncio.ensure_future(self._parts.hub.commit([r.turn for r in batch]))
+        except Exception as error:  # noqa: BLE001 - handled where the others are
+            commit = asyncio.get_running_loop().create_future()
+            commit.set_exception(error)
+
+        def answered(commit: asyncio.Future[Answers]) -> None:
+            try:
+                self._answered(batch, commit, failures)
+            except Exception as error:  # noqa: BLE001 - one edge: memory may be half changed
+                self._failed(error)
+            finally:
+                self._parts.turns.give(places)
+                self._tasks.discard(commit)
+
+        self._tasks.add(commit)
+        commit.add_done_callback(answered)
+
+    def _answered(
+        self, batch: Sequence[Running], commit: asyncio.Future[Answers], failures: int
+    ) -> None:
+        try:
+            outcomes = commit.result()
         except StorageUnavailable as error:
             for running in batch:
                 self._undo(running)
                 running.slot.unanswered = running.turn
             self._later([running.slot for running in batch], error)
             return
-        except BaseException:
+        except asyncio.CancelledError:
+            for running in batch:
+                self._undo(running)
+            return
+        except Exception:
             for running in batch:
                 self._undo(running)
             raise
@@ -501,9 +528,12 @@ class Partition:
     def _reap(self, task: asyncio.Future[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
-            if not self._closed:
-                self._parts.lost(self, str(error))
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
+        if not self._closed:
+            self._parts.lost(self, str(error))
 
     def close(self) -> None:
         """Run nothing more. Commits under way go on, but have no effects here."""

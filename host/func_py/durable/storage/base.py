@@ -95,7 +95,7 @@ CONTRACT
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum, auto
@@ -432,10 +432,11 @@ class TaskHub(Protocol):
         """Read an instance for a turn, in one consistent view, or None. Contract: 6, 10."""
         ...
 
-    async def commit(self, turns: Sequence[Turn]) -> Sequence[Committed | Lost]:
+    def commit(self, turns: Sequence[Turn]) -> Awaitable[Sequence[Committed | Lost]]:
         """Store turns of different instances; the answer has one entry per turn. Contract: 4-9.
 
         At most one turn per instance. Turns of one call may be split over several transactions.
+        May begin at once, before the answer is awaited, and raise at once what that would raise.
         """
         ...
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.request import getproxies
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
@@ -26,6 +28,16 @@ _OPTIONS: dict[str, Any] = {
     "logging_enable": False,
 }
 """How our clients differ from the SDK's default."""
+
+
+def _options() -> dict[str, Any]:
+    """Those, and a transport that asks for a proxy only where there is one.
+
+    With settings of the environment aiohttp goes to a thread twice for each request.
+    """
+    transport = AioHttpTransport(use_env_settings=bool(getproxies()))
+    return {**_OPTIONS, "transport": transport}
+
 
 _SERVICES = ("blob", "queue", "table")
 _TRANSIENT = frozenset({408, 409, 429, 500, 502, 503, 504})
@@ -67,20 +79,20 @@ class Account:
     def tables(self) -> TableServiceClient:
         """A new client of the table service."""
         if self.connection_string:
-            return TableServiceClient.from_connection_string(self.connection_string, **_OPTIONS)
-        return TableServiceClient(self.endpoints["table"], credential=self.credential, **_OPTIONS)
+            return TableServiceClient.from_connection_string(self.connection_string, **_options())
+        return TableServiceClient(self.endpoints["table"], credential=self.credential, **_options())
 
     def queues(self) -> QueueServiceClient:
         """A new client of the queue service."""
         if self.connection_string:
-            return QueueServiceClient.from_connection_string(self.connection_string, **_OPTIONS)
-        return QueueServiceClient(self.endpoints["queue"], credential=self.credential, **_OPTIONS)
+            return QueueServiceClient.from_connection_string(self.connection_string, **_options())
+        return QueueServiceClient(self.endpoints["queue"], credential=self.credential, **_options())
 
     def blobs(self) -> BlobServiceClient:
         """A new client of the blob service."""
         if self.connection_string:
-            return BlobServiceClient.from_connection_string(self.connection_string, **_OPTIONS)
-        return BlobServiceClient(self.endpoints["blob"], credential=self.credential, **_OPTIONS)
+            return BlobServiceClient.from_connection_string(self.connection_string, **_options())
+        return BlobServiceClient(self.endpoints["blob"], credential=self.credential, **_options())
 
 
 @contextmanager

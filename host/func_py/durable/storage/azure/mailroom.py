@@ -36,6 +36,7 @@ class Mailroom:
         self._arrived = asyncio.Event()
         self._closed = asyncio.Event()
         self._problem: StorageError | None = None
+        self._renewing = asyncio.ensure_future(self._renew())
 
     # ---- partitions ------------------------------------------------------------------------
 
@@ -71,7 +72,7 @@ class Mailroom:
         """Give no more mail."""
         self._closed.set()
         self._arrived.set()
-        tasks, self._tasks = list(self._tasks.values()), {}
+        tasks, self._tasks = [*self._tasks.values(), self._renewing], {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -150,6 +151,16 @@ class Mailroom:
                 pause = _SHORTEST_S
             except TimeoutError:
                 pause = min(2 * pause, self._longest_s)
+
+    async def _renew(self) -> None:
+        """Keep the activities hidden that this host holds."""
+        while True:
+            await asyncio.sleep(self._parts.hidden_s / 4)
+            try:
+                with answers():
+                    await self._parts.work.renew()
+            except StorageError as error:
+                log.debug("Activities could not be kept hidden: %s", error)
 
     async def _keep(
         self, control: Control, letters: Sequence[Letter], *, known: bool

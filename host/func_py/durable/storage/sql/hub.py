@@ -7,7 +7,7 @@ import base64
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -98,6 +98,7 @@ class SqlTaskHub:
         name: The hub's name.
         partition_count: Of a hub that is created; what an existing one must have.
         poll_interval: How often an idle hub looks for messages that other processes stored.
+        first_look: How soon after something happened, where nobody rings; the same by default.
     """
 
     def __init__(
@@ -106,11 +107,13 @@ class SqlTaskHub:
         name: str,
         partition_count: int,
         poll_interval: timedelta = timedelta(seconds=1),
+        first_look: timedelta | None = None,
     ) -> None:
         self._dialect = dialect
         self._name = name
         self._partition_count = partition_count
         self._poll_interval = poll_interval
+        self._first_look = poll_interval if first_look is None else first_look
         self._opened: Writer | None = None
         self._readers = Readers(dialect)
         self._mail: list[Mail] = []
@@ -135,6 +138,7 @@ class SqlTaskHub:
             self._deliver,
             self._notice,
             self._poll_interval,
+            self._first_look,
         )
         number = await self._opened.start()
         if self._dialect.bell is not None:
@@ -274,7 +278,7 @@ class SqlTaskHub:
         """See `TaskHub.load`."""
         return await self._readers.read(lambda c: _load(c, instance_id, history))
 
-    async def commit(self, turns: Sequence[Turn]) -> Sequence[Committed | Lost]:
+    def commit(self, turns: Sequence[Turn]) -> Awaitable[Sequence[Committed | Lost]]:
         """See `TaskHub.commit`."""
         answers: list[TurnChange | Lost] = []
         for turn in turns:
@@ -283,9 +287,9 @@ class SqlTaskHub:
             except REFUSED_VALUES as error:
                 answers.append(Lost(LostReason.REJECTED, f"{type(error).__name__}: {error}"))
         changes = [answer for answer in answers if isinstance(answer, TurnChange)]
-        if changes:
-            await self._writer.store(changes)
-        return [a.answer if isinstance(a, TurnChange) else a for a in answers]
+        return self._writer.store(
+            changes, lambda: [a.answer if isinstance(a, TurnChange) else a for a in answers]
+        )
 
     async def offer_activities(self, activities: Collection[ActivityTask]) -> None:
         """See `TaskHub.offer_activities`."""
@@ -375,7 +379,7 @@ class SqlTaskHub:
             change = prepare()
         except REFUSED_VALUES as error:
             raise StorageError(f"the value cannot be stored: {error}") from error
-        await self._writer.store([change])
+        await self._writer.store([change], lambda: None)
         if isinstance(change.outcome, Exception):
             raise change.outcome
         if not isinstance(change.outcome, Lost):

@@ -16,11 +16,8 @@ from datetime import timedelta
 
 import psycopg
 
-from func_py.durable.storage.sql.postgres.connection import (
-    FIRST_PAUSE_S,
-    LONGEST_PAUSE_S,
-    PostgresConnection,
-)
+from func_py.durable.storage.sql.postgres.connection import PostgresConnection
+from func_py.durable.storage.sql.revival import FIRST_PAUSE_S, LONGEST_PAUSE_S
 
 _RENEWALS_PER_LEASE = 3
 _READ_AT_ONCE = 4096
