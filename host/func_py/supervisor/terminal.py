@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -18,6 +17,8 @@ def own_terminal() -> Iterator[str]:
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()):
         yield ""
         return
+    import termios  # not everywhere; where it is missing, nothing can be started anyway
+
     descriptor = sys.stdin.fileno()
     try:
         modes = termios.tcgetattr(descriptor)

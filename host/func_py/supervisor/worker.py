@@ -298,7 +298,7 @@ class Worker:
             self._retire(before)
         if self._serving is not None:
             self._serving.child.send(TakeOver())
-        if self._wanted:
+        if self._wanted or self._serving is None:  # the heir has died, or is out of date
             self._wanted = False
             self._start()
 
