@@ -7,20 +7,30 @@ import socket
 from typing import Any, BinaryIO
 
 LIMIT_S = 20.0
+ATTACH_LIMIT_S = 2.0
 
 
 class DebugClient:
-    """Attached to a debugger that listens on a port of this machine."""
+    """Attached to a debugger that listens on a port of this machine.
+
+    Raises:
+        OSError: Nobody listens, or the debugger is just ending with its program.
+    """
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=ATTACH_LIMIT_S)
         self._file: BinaryIO = self._socket.makefile("rb")
         self._sent = 0
         self._early: list[dict[str, Any]] = []
-        self.send("initialize", adapterID="test", clientID="test")
-        self.wait_for("response", "initialize")
-        self.send("attach", justMyCode=False)
-        self.wait_for("event", "initialized")
+        try:
+            self.send("initialize", adapterID="test", clientID="test")
+            self.wait_for("response", "initialize")
+            self.send("attach", justMyCode=False)
+            self.wait_for("event", "initialized")
+        except BaseException:
+            self.close()
+            raise
+        self._socket.settimeout(LIMIT_S)
 
     def send(self, command: str, **arguments: Any) -> None:
         """Send a request."""
@@ -58,6 +68,6 @@ class DebugClient:
             if name.lower() == b"content-length":
                 length = int(value)
         if not length:
-            raise AssertionError("the debugger has closed the connection")
+            raise ConnectionError("the debugger has closed the connection")
         message: dict[str, Any] = json.loads(self._file.read(length))
         return message
