@@ -55,14 +55,14 @@ class AzureHarness:
     def __init__(self, connection_string: str, place: str, options: AzureOptions = OPTIONS) -> None:
         self.connection_string = connection_string
         self.place = place
-        self._options = options
+        self._azure_options = options
         self._names: set[str] = set()
 
     def hub(self, name: str = "TestHub", partition_count: int = 4) -> TaskHub:
         """See `Harness`."""
         self._names.add(name)
         account = Account(connection_string=self.connection_string)
-        return _Hub(account, f"{self.place}{name}", partition_count, self._options)
+        return _Hub(account, f"{self.place}{name}", partition_count, self._azure_options)
 
     async def die(self, hub: TaskHub) -> None:
         """See `Harness`. What happens when its time has run out happens at once."""

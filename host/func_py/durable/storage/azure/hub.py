@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from func_py.durable.model import (
     partition_of,
     split_entity_id,
 )
-from func_py.durable.storage.azure.account import Account, answers
+from func_py.durable.storage.azure.account import Account, Clients, answers
 from func_py.durable.storage.azure.committing import Committer
 from func_py.durable.storage.azure.control import Control, Letter
 from func_py.durable.storage.azure.keeper import Keeper
@@ -95,10 +95,10 @@ class AzureTaskHub:
     def __init__(
         self, account: Account, name: str, partition_count: int, options: AzureOptions
     ) -> None:
-        self._account = account
+        self.account = account
         self.names = HubNames(name)
         self._partition_count = partition_count
-        self._options = options
+        self.options = options
         self._writes = Writes()
         self._open: _Open | None = None
         self._is_closed = False
@@ -111,11 +111,7 @@ class AzureTaskHub:
         """See `TaskHub.create_hub`."""
         names = self.names
         with answers():
-            async with (
-                self._account.tables() as tables,
-                self._account.queues() as queues,
-                self._account.blobs() as blobs,
-            ):
+            async with self.account.clients() as (tables, queues, blobs):
                 await gather_all(tables.create_table_if_not_exists(name) for name in names.tables)
                 partitions = tables.get_table_client(names.partitions)
                 rows = [
@@ -137,9 +133,9 @@ class AzureTaskHub:
 
     async def open(self, host: HostRecord) -> HubInfo:
         """See `TaskHub.open`."""
-        location = f"{self._account.location}, hub {self.names.hub}"
+        location = f"{self.account.location}, hub {self.names.hub}"
         with answers():
-            async with self._account.tables() as tables:
+            async with self.account.clients() as (tables, _, _):
                 partitions = tables.get_table_client(self.names.partitions)
                 try:
                     found = [row async for row in partitions.list_entities(select=["RowKey"])]
@@ -155,7 +151,9 @@ class AzureTaskHub:
                     "It cannot be changed: messages would go where nobody looks. "
                     "Use the former value, or another hubName.",
                 )
-            opened = _Open(self, host)
+            stack = AsyncExitStack()
+            clients = await stack.enter_async_context(self.account.clients())
+            opened = _Open(self, host, clients, stack)
             self._open = opened
             await opened.keeper.start()
         return HubInfo(
@@ -177,7 +175,7 @@ class AzureTaskHub:
             claimed = [call.key for call in opened.parts.work.held(lambda _: True)]
             await opened.parts.work.offer(claimed)
         await opened.keeper.stop(gracefully=True)
-        await opened.parts.close()
+        await opened.connections.aclose()
 
     async def die(self) -> None:
         """End as a killed process does: nothing is released, deleted or given back."""
@@ -185,7 +183,7 @@ class AzureTaskHub:
         if opened is not None:
             opened.parts.drop_later()
             await opened.keeper.stop(gracefully=False)
-            await opened.parts.close()
+            await opened.connections.aclose()
 
     async def _shut(self) -> _Open | None:
         """Answer nothing any more; what was open."""
@@ -200,12 +198,8 @@ class AzureTaskHub:
         """See `TaskHub.delete_hub`."""
         names = self.names
         with answers():
-            async with (
-                self._account.tables() as tables,
-                self._account.queues() as queues,
-                self._account.blobs() as blobs,
-            ):
-                hosts = Hosts(tables.get_table_client(names.private), self._options.lease)
+            async with self.account.clients() as (tables, queues, blobs):
+                hosts = Hosts(tables.get_table_client(names.private), self.options.lease)
                 partitions = tables.get_table_client(names.partitions)
                 try:
                     if await hosts.live():
@@ -246,7 +240,7 @@ class AzureTaskHub:
             if is_told or is_other or list(hosts) != list(known):
                 return hosts
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._options.longest_poll.total_seconds()):
+                async with asyncio.timeout(self.options.longest_poll.total_seconds()):
                     await self._hosts_changed.wait()
 
     @property
@@ -444,7 +438,7 @@ class AzureTaskHub:
             if found:
                 return sorted_tasks(found)
             await self._opened.mailroom.pause(pause)
-            pause = min(2 * pause, self._options.longest_poll.total_seconds())
+            pause = min(2 * pause, self.options.longest_poll.total_seconds())
 
     async def _claim(self, names: Collection[str], limit: int) -> Sequence[HeldCall]:
         caller = asyncio.current_task()
@@ -541,11 +535,14 @@ class AzureTaskHub:
 class _Open:
     """What an open hub is made of."""
 
-    def __init__(self, hub: AzureTaskHub, host: HostRecord) -> None:
-        options = hub._options
+    def __init__(
+        self, hub: AzureTaskHub, host: HostRecord, clients: Clients, connections: AsyncExitStack
+    ) -> None:
+        self.connections = connections
+        options = hub.options
         names = hub.names
         self.parts = Parts(
-            hub._account,
+            clients,
             names,
             hub._partition_count,
             max(1, round(options.hidden.total_seconds())),
@@ -554,7 +551,7 @@ class _Open:
         self.starts = Starts(self.parts)
         self.mailroom = Mailroom(self.parts, self.starts, options.longest_poll.total_seconds())
         self.keeper = Keeper(
-            hub._account, names, hub._partition_count, host, options.lease, options.app, self._lost
+            hub.account, names, hub._partition_count, host, options.lease, options.app, self._lost
         )
         private = self.parts.tables.get_table_client(names.private)
         self.hosts = Hosts(private, options.lease)
