@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.background import Background
 from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool, EntityRunner, NoEntities
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
@@ -73,7 +74,7 @@ class Engine:
         self._outage = Outage()
         self._has_others = True
         """Other hosts may hold activities of our partitions, or did when we last looked."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(_say_failed)
         self._upkeep_alarm: Timer | None = None
         self._stopping = False
         # An entity notes itself and, when it is suspected, the operation.
@@ -122,7 +123,7 @@ class Engine:
 
     async def start(self) -> None:
         """Take the free partitions and begin; the others are tried for again now and then."""
-        self._spawn(self._receive())
+        self._background.spawn(self._receive())
         self._has_others = bool(await self._others())
         await self._acquire()
         self._arm_upkeep()
@@ -163,9 +164,7 @@ class Engine:
 
     async def _let_go(self) -> None:
         # Mail first, or the turns would never end on a busy hub.
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.cancel()
         partitions = list(self._partitions.values())
         self._parts.turns.lift()
         # Results of the last activities may still be on their way to the store.
@@ -224,7 +223,7 @@ class Engine:
         del self._partitions[number]
         partition.close()
         if not self._stopping:
-            self._spawn(self._regain(partition))
+            self._background.spawn(self._regain(partition))
 
     async def _regain(self, partition: Partition) -> None:
         await partition.wait_idle()
@@ -236,15 +235,14 @@ class Engine:
         self._arm_upkeep()
 
     async def _take_back(self) -> None:
-        """Run what other hosts held in our partitions when they ended."""
+        """Run what other hosts held in our partitions when they ended.
+
+        Without transactions nobody knows whether they ended: it comes back when its time is up.
+        """
         had_others, self._has_others = self._has_others, bool(await self._others())
-        if not had_others:
-            return
-        for partition in list(self._partitions.values()):
-            try:
-                self._pool.dispatch(await self._hub.take_back_activities(partition.lease))
-            except LeaseLost as error:
-                self._lost(partition, str(error))
+        if had_others or not self._parts.delivers_once:
+            for partition in list(self._partitions.values()):
+                await partition.take_back()
 
     async def _others(self) -> list[HostRecord]:
         return [host for host in await self._hub.hosts() if host.host_id != self._host_id]
@@ -261,7 +259,9 @@ class Engine:
         # Without transactions, activities of dead hosts come back when their time is up.
         settled = settled and self._parts.delivers_once
         when = self._clock.now() + (self._options.timer_horizon / 2 if settled else _UPKEEP)
-        self._upkeep_alarm = self._clock.call_at(when, lambda: self._spawn(self._upkeep()))
+        self._upkeep_alarm = self._clock.call_at(
+            when, lambda: self._background.spawn(self._upkeep())
+        )
 
     async def _upkeep(self) -> None:
         """Look for partitions that are missing, load the timers of the next minutes."""
@@ -271,8 +271,6 @@ class Engine:
             await self._take_back()
             for partition in list(self._partitions.values()):
                 await partition.extend_horizon()
-                if not self._parts.delivers_once:
-                    await partition.take_back()
             self._outage.ended("ownership", failures)
         except StorageUnavailable as error:
             self._outage.began("ownership", error)
@@ -317,12 +315,6 @@ class Engine:
         wanted = f"{kind}:{name}".lower()
         return any(wanted in host.functions for host in await self._others())
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
 
-    def _reap(self, task: asyncio.Future[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("A background step of the engine failed.", exc_info=error)
+def _say_failed(error: BaseException) -> None:
+    log.error("A background step of the engine failed.", exc_info=error)
