@@ -176,11 +176,20 @@ def test_an_editor_attaches_stops_at_a_line_and_finds_the_new_process_after_a_re
             client.send("configurationDone")
             client.wait_for("response", "attach")
             with asking(host, "/api/double/21") as answers:
-                stopped = client.wait_for("event", "stopped")
-                client.send("continue", threadId=stopped["body"]["threadId"])
-            client.close()
+                try:
+                    stopped = client.wait_for("event", "stopped")
+                    client.send("continue", threadId=stopped["body"]["threadId"])
+                finally:
+                    client.close()
             assert [response.text for response in answers] == [answer]
+            before = host.child_pids()
             file.write_text(file.read_text().replace("int(req", "0.5 + int(req"))
+            # Until then it is the old process at which an editor arrives.
+            wait_until_gone(host, before)
+
+
+def wait_until_gone(host: HostProcess, pids: set[int]) -> None:
+    wait_for(lambda: pids.isdisjoint(host.child_pids()), "the old process to go")
 
 
 def attached(port: int) -> DebugClient | None:
