@@ -35,7 +35,8 @@ from benchmarks.machine import describe_machine
 from benchmarks.table import passed, print_table
 from func_py.durable.model import new_id
 from func_py.durable.storage.azure.account import Account
-from func_py.durable.storage.azure.hub import AzureOptions, AzureTaskHub
+from func_py.durable.storage.azure.hub import AzureTaskHub
+from func_py.durable.storage.azure.opened import AzureOptions
 from func_py.durable.storage.base import Committed, Lost, Turn
 
 ROUNDS = 4

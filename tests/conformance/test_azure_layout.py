@@ -25,8 +25,9 @@ from support.engine import Host, until
 
 from func_py.durable.model import ExecutionStarted, RuntimeStatus, new_id, partition_of
 from func_py.durable.storage.azure.account import Account
-from func_py.durable.storage.azure.hub import AzureOptions, AzureTaskHub
+from func_py.durable.storage.azure.hub import AzureTaskHub
 from func_py.durable.storage.azure.names import HubNames
+from func_py.durable.storage.azure.opened import AzureOptions
 from func_py.durable.storage.histories import whole_history
 
 _numbers = itertools.count(1)

@@ -11,7 +11,8 @@ from azure.data.tables.aio import TableServiceClient
 from azure.storage.queue.aio import QueueServiceClient
 
 from func_py.durable.storage.azure.account import Account
-from func_py.durable.storage.azure.hub import AzureOptions, AzureTaskHub
+from func_py.durable.storage.azure.hub import AzureTaskHub
+from func_py.durable.storage.azure.opened import AzureOptions
 from func_py.durable.storage.azure.queues import Held, MessageQueue
 from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
 from func_py.errors import UserError

@@ -18,7 +18,8 @@ from support.engine import Host
 
 from func_py.durable import faults
 from func_py.durable.storage.azure.account import Account
-from func_py.durable.storage.azure.hub import AzureOptions, AzureTaskHub
+from func_py.durable.storage.azure.hub import AzureTaskHub
+from func_py.durable.storage.azure.opened import AzureOptions
 
 OPTIONS = AzureOptions(
     lease=timedelta(seconds=1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -26,6 +27,9 @@ from func_py.supervisor.launch import (
 )
 
 _LEVELS = ("Trace", "Debug", "Information", "Warning", "Error", "Critical", "None")
+
+_DEBUGPY = re.compile(r"-m debugpy\b.*--listen (?:[^\s:]+:)?(?P<port>\d{1,5})\b")
+"""How editors have Core Tools start a worker that they can attach to."""
 
 
 class _StartCommand(click.Command):
@@ -86,6 +90,12 @@ class _StartCommand(click.Command):
     "[default: where AZURE_FUNCTIONS_ENVIRONMENT is Development]",
 )
 @click.option(
+    "--debugpy",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Let editors attach to the app on this port of 127.0.0.1; needs the package debugpy.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1, MOST_WORKERS),
     help="Processes that serve the app. [default: FUNCTIONS_WORKER_PROCESS_COUNT or 1]",
@@ -107,7 +117,9 @@ class _StartCommand(click.Command):
 @click.option("--runtime", default="default", hidden=True)
 @click.option("--timeout", "-t", type=int, expose_value=False, hidden=True)
 @click.option("--json-output-file", expose_value=False, hidden=True)
-@click.option("--language-worker", default="", hidden=True)
+@click.option(
+    "--language-worker", default="", envvar="languageWorkers__python__arguments", hidden=True
+)
 @click.option("--debug", is_flag=True, expose_value=False, hidden=True)
 @click.option("--dotnet-isolated-debug", is_flag=True, expose_value=False, hidden=True)
 @click.option("--enable-json-output", is_flag=True, expose_value=False, hidden=True)
@@ -124,6 +136,7 @@ def start_command(
     cors: str,
     cors_credentials: bool,
     reload: bool | None,
+    debugpy: int | None,
     workers: int | None,
     enable_auth: bool,
     fresh: bool,
@@ -144,7 +157,10 @@ def start_command(
             "For Python apps, the value must be 'default'."
         )
     console = console_for(os.environ)
-    if language_worker:
+    asked = _DEBUGPY.search(language_worker)
+    if asked:
+        debugpy = debugpy or int(asked["port"])
+    elif language_worker:
         console.say("--language-worker has no effect: the app runs without a worker process.")
     options = LaunchOptions(
         app_root=app_root or script_root,
@@ -157,6 +173,7 @@ def start_command(
         cors=split_origins(cors),
         cors_credentials=cors_credentials,
         reload=reload,
+        debugpy=debugpy,
         workers=workers,
     )
     if not with_azurite:

@@ -50,6 +50,8 @@ def packed_files(root: Path) -> Iterator[Path]:
             for name in folders
             if (here / name).relative_to(root).as_posix() not in never
             and not (here / name / "pyvenv.cfg").is_file()
+            # A link back to where we are would never end.
+            and not here.resolve().is_relative_to((here / name).resolve())
         )
         for name in sorted(files):
             path = (here / name).relative_to(root).as_posix()

@@ -24,14 +24,15 @@ class Lifeline:
     def __init__(self, channel: Connection, on_order: Callable[[Order], None]) -> None:
         self._channel = channel
         self._on_order = on_order
+        self._sending = threading.Lock()
 
     def listen(self) -> None:
         """Start listening. The thread ends with the process."""
         threading.Thread(target=self._listen, name="func-py-lifeline", daemon=True).start()
 
     def report(self, report: Report) -> None:
-        """Tell the supervisor; if it is gone there is nobody to tell."""
-        with contextlib.suppress(OSError):
+        """Tell the supervisor, from any thread; if it is gone there is nobody to tell."""
+        with self._sending, contextlib.suppress(OSError):
             self._channel.send(report)
 
     def _listen(self) -> None:

@@ -16,6 +16,7 @@ import traceback
 from multiprocessing.connection import Connection
 
 from func_py.durable import faults
+from func_py.runtime.debugging import Debugging
 from func_py.runtime.host import loading
 from func_py.runtime.interpreter import settle_interpreter
 from func_py.runtime.lifeline import Lifeline
@@ -26,6 +27,7 @@ from func_py.supervisor.protocol import (
     HandedOver,
     HandOver,
     Order,
+    Paused,
     Stop,
     TakeOver,
 )
@@ -51,14 +53,24 @@ async def _serve(spec: ChildSpec, listener: socket.socket, channel: Connection) 
         loop.add_signal_handler(number, lambda: None)
     loop.add_signal_handler(signal.SIGTERM, orders.put, Stop())
     lifeline.listen()
+    debugging = Debugging(
+        spec.terminal,
+        spec.debugpy_port,
+        lambda is_paused: lifeline.report(Paused(is_paused=is_paused)),
+    )
+    if spec.is_alone:
+        debugging.attach()
     try:
         async with loading(spec, restart=lambda: orders.put(Stop())) as host:
             lifeline.report(host.loaded)
             order = await orders.next()
             if isinstance(order, TakeOver):
+                if not spec.is_alone:
+                    debugging.attach()
                 lifeline.report(await host.take_over(listener))
                 order = await orders.next()
             if isinstance(order, HandOver):
+                debugging.detach()
                 await host.hand_over()
                 lifeline.report(HandedOver())
                 await host.wait_unused(until=orders.next())

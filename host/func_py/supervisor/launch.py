@@ -6,9 +6,11 @@ import ipaddress
 import os
 import re
 import signal
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from func_py.config.app_settings import find_connection, find_setting
@@ -25,8 +27,9 @@ from func_py.supervisor.fork_server import ForkServer
 from func_py.supervisor.listener import base_url, open_listener
 from func_py.supervisor.protocol import ChildSpec
 from func_py.supervisor.supervisor import STOP_SIGNALS, Supervisor
+from func_py.supervisor.terminal import own_terminal
 from func_py.supervisor.watcher import watching
-from func_py.supervisor.worker import Announcer
+from func_py.supervisor.worker import HAND_OVER_S, Announcer, Role
 
 DEFAULT_ADDRESS = "127.0.0.1"
 DEFAULT_PORT = 7071
@@ -56,6 +59,8 @@ class LaunchOptions:
     """App settings that are had where nothing else gives them."""
     reload: bool | None = None
     """Reload the app when its files change; None: in Development."""
+    debugpy: int | None = None
+    """Port where editors attach to the app."""
     workers: int | None = None
     """How many processes serve the app; None: what FUNCTIONS_WORKER_PROCESS_COUNT says."""
 
@@ -72,6 +77,11 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
     root = given.resolve()
     if not root.is_dir():
         raise UserError(f'"{given}" doesn\'t exist, or is not a folder.')
+    if options.debugpy and find_spec("debugpy") is None:
+        raise UserError(
+            "--debugpy needs the package debugpy in this environment: "
+            f"{sys.executable} -m pip install debugpy"
+        )
     settings = settings_for(root, os.environ)
     address, port = listening_place(options, settings, os.environ)
     listener = open_listener(address, port)
@@ -84,10 +94,10 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
 
     reloads = is_development(environ) if options.reload is None else options.reload
 
-    def start_child(apology: str) -> Child:
+    def start_child(role: Role) -> Child:
         # Read again: each child sees the settings of today. One that apologises needs none, and
         # they may be what it apologises for.
-        today = LocalSettings() if apology else settings_for(root, os.environ)
+        today = LocalSettings() if role.apology else settings_for(root, os.environ)
         environ, _ = app_environment(today, os.environ, root, port)
         spec = ChildSpec(
             app_root=root,
@@ -100,12 +110,16 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
             cors=options.cors or today.cors,
             cors_credentials=options.cors_credentials or today.cors_credentials,
             reloads=reloads,
-            apology=apology,
+            terminal=terminal if role.has_terminal else "",
+            is_alone=role.is_alone,
+            debugpy_port=options.debugpy or 0 if role.has_terminal else 0,
+            apology=role.apology,
         )
         return server.start_child(spec, listener)
 
     with ExitStack() as stack:
         stack.enter_context(listener)
+        terminal = stack.enter_context(own_terminal())
         changes = stack.enter_context(watching(root, announcer)) if reloads else None
         for number in STOP_SIGNALS:
             # The supervisor listens to them, and puts back this: a Ctrl+C too many, while the
@@ -117,6 +131,8 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
             announcer,
             changes=changes,
             count=options.workers or worker_count(environ),
+            # An editor may have stopped it, of which it cannot tell.
+            patience_s=None if options.debugpy else HAND_OVER_S,
         )
         return supervisor.run()
 

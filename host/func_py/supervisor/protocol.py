@@ -26,6 +26,12 @@ class ChildSpec:
     cors_credentials: bool = False
     reloads: bool = False
     """Other code may take the place of this: live instances that do not fit it wait for that."""
+    terminal: str = ""
+    """The terminal that the process has for a debugger while it serves; empty: none."""
+    is_alone: bool = False
+    """Nobody else serves: it has the terminal from the beginning."""
+    debugpy_port: int = 0
+    """Where editors attach while it serves; 0: nowhere."""
     apology: str = ""
     """Load no app; answer each request with 503 and this text."""
 
@@ -81,6 +87,13 @@ class HandedOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """Child to supervisor: somebody stands at a breakpoint in it, or does no longer."""
+
+    is_paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """Child to supervisor: the app cannot be run, this is why; the child ends now."""
 
@@ -103,5 +116,5 @@ class Stop:
     """Supervisor to child: accept nothing more, finish what runs within the drain time, end."""
 
 
-Report = Loaded | Ready | HandedOver | Failed
+Report = Loaded | Ready | HandedOver | Paused | Failed
 Order = TakeOver | HandOver | Stop

@@ -16,7 +16,7 @@ from func_py.supervisor.backoff import Backoff
 from func_py.supervisor.exits import EXIT_FORCED
 from func_py.supervisor.protocol import WatchRules
 from func_py.supervisor.signals import SignalPipe
-from func_py.supervisor.worker import Announcer, StartChild, Worker
+from func_py.supervisor.worker import HAND_OVER_S, Announcer, StartChild, Worker
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAME_KEY_S = 0.3
@@ -65,6 +65,7 @@ class Supervisor:
         changes: Of the app's files; None: no reload.
         count: How many children serve at a time.
         make_backoff: For each worker.
+        patience_s: What a child may take to hand over; None: as long as it needs.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Supervisor:
         changes: Changes | None = None,
         count: int = 1,
         make_backoff: Callable[[], Backoff] = Backoff,
+        patience_s: float | None = HAND_OVER_S,
     ) -> None:
         self._listener = listener
         self._announcer = announcer
@@ -89,6 +91,7 @@ class Supervisor:
                 # Code that does not load is found out by one of them, not by all.
                 changed=self._pass_on if number == 0 else lambda: None,
                 is_first=number == 0,
+                patience_s=patience_s,
             )
             for number in range(count)
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from func_py.supervisor.protocol import (
     HandedOver,
     HandOver,
     Loaded,
+    Paused,
     Ready,
     Report,
     Stop,
@@ -28,14 +30,26 @@ from func_py.supervisor.protocol import (
 
 _MARGIN_S = 3.0
 """What a child may take beyond its drain time before it is killed."""
-_HAND_OVER_S = 0.5
+HAND_OVER_S = 0.5
 """What a child may take to hand over. One whose event loop is blocked by user code needs longer;
 then its successor answers requests already, and gets the task hub as soon as that is free."""
 _MOST_RETIRED = 3
 """Children that have handed over and still have something to finish."""
 
-StartChild = Callable[[str], Child]
-"""Starts a child; with a text it serves no app but apologises with that."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """What a child is for."""
+
+    apology: str = ""
+    """Serve no app, but apologise with this text."""
+    has_terminal: bool = True
+    """Have the terminal while serving."""
+    is_alone: bool = False
+    """Nobody serves yet."""
+
+
+StartChild = Callable[[Role], Child]
 
 
 class Announcer(Protocol):
@@ -68,7 +82,7 @@ class _Process:
         self.ready: Ready | None = None
         self.ready_at = 0.0
         self.failed: Failed | None = None
-        self.has_handed_over = False
+        self.is_paused = False
         self.kill_at: float | None = None
         self.sources: list[Connection | int] = [child.sentinel, child.channel]
 
@@ -96,6 +110,7 @@ class Worker:
         reloads: Whether code that does not load is waited for; else, at the start, it is the end.
         changed: Called when a child serves that was not started only because another one died.
         is_first: Tells of readiness, and gives up at the start when the app cannot be run.
+        patience_s: What a child may take to hand over; None: as long as it needs.
     """
 
     def __init__(
@@ -107,6 +122,7 @@ class Worker:
         reloads: bool,
         changed: Callable[[], None] = lambda: None,
         is_first: bool = True,
+        patience_s: float | None = HAND_OVER_S,
     ) -> None:
         self.exit_code: int | None = None
         """Set when no child will serve here again."""
@@ -118,12 +134,15 @@ class Worker:
         self._reloads = reloads
         self._changed = changed
         self._is_first = is_first
+        self._patience_s = patience_s
         self._serving: _Process | None = None
         self._next: _Process | None = None
         self._retired: list[_Process] = []
         self._shown: Ready | None = None
         self._is_restart = False
         self._wanted = False
+        self._is_asked = False
+        """The child that serves was told to hand over, and another one waits for that."""
         self._hand_over_by: float | None = None
         self._restart_at: float | None = None
         self._is_stopping = False
@@ -171,8 +190,15 @@ class Worker:
         if self._is_stopping:
             return
         self._is_restart = False
-        if self._hand_over_by is not None:
+        self._wanted = False
+        if self._is_asked:
             self._wanted = True  # It is too late to call the other one back.
+            return
+        if self._serving is not None and self._serving.is_paused:
+            self._wanted = True
+            self._announcer.say(
+                "The app stands at a breakpoint: the change is loaded when it goes on."
+            )
             return
         if self._next is not None:
             self._kill(self._next)  # It has accepted nothing and owns nothing.
@@ -207,7 +233,13 @@ class Worker:
     def _start(self, apology: str = "") -> None:
         self._restart_at = None
         try:
-            child = self._start_child(apology)
+            child = self._start_child(
+                Role(
+                    apology=apology,
+                    has_terminal=self._is_first and not apology,
+                    is_alone=self._serving is None,
+                )
+            )
         except UserError as exc:
             self._not_loaded(str(exc), EXIT_USER_ERROR)
             return
@@ -224,9 +256,10 @@ class Worker:
                 if process is self._serving and not process.is_apology:
                     self._tell_ready(process, report)
             case HandedOver():
-                process.has_handed_over = True
                 if process is self._serving:
                     self._switch()
+            case Paused():
+                self._note_pause(process, report.is_paused)
             case Failed():
                 process.failed = report
 
@@ -236,12 +269,28 @@ class Worker:
             self.watch = process.loaded.watch
         if self._serving is None:
             self._switch()
+        elif not self._serving.is_paused:
+            self._ask_to_hand_over(self._serving)
+
+    def _ask_to_hand_over(self, process: _Process) -> None:
+        process.child.send(HandOver())
+        self._is_asked = True
+        if self._patience_s is not None:
+            self._hand_over_by = time.monotonic() + self._patience_s
+
+    def _note_pause(self, process: _Process, is_paused: bool) -> None:
+        """Somebody debugs in this process: nothing takes it, or its terminal, away meanwhile."""
+        process.is_paused = is_paused
+        if process is not self._serving or is_paused:
             return
-        self._serving.child.send(HandOver())
-        self._hand_over_by = time.monotonic() + _HAND_OVER_S
+        if self._wanted and not self._is_asked:
+            self.reload()
+        elif self._next is not None and self._next.loaded is not None and not self._is_asked:
+            self._ask_to_hand_over(process)
 
     def _switch(self) -> None:
         """The next child takes over, whatever the one before it is doing."""
+        self._is_asked = False
         self._hand_over_by = None
         before, self._serving, self._next = self._serving, self._next, None
         if before is not None:
@@ -249,7 +298,7 @@ class Worker:
             self._retire(before)
         if self._serving is not None:
             self._serving.child.send(TakeOver())
-        if self._wanted:
+        if self._wanted or self._serving is None:  # the heir has died, or is out of date
             self._wanted = False
             self._start()
 
@@ -269,6 +318,7 @@ class Worker:
             self._retired.remove(process)
         elif process is self._next:
             self._next = None
+            self._is_asked = False
             self._hand_over_by = None
             if not self._is_stopping:
                 pid = process.child.pid

@@ -22,7 +22,7 @@ from multidict import CIMultiDict, istr
 from func_py.errors import ConfigError
 from func_py.invocation import Failure, Invoker, PreparedFunction
 from func_py.web.extra_headers import Decorator
-from func_py.web.last_requests import accept_waiting, wait_for_connections
+from func_py.web.last_requests import accept_waiting, stop_accepting, wait_for_connections
 from func_py.web.routing import RouteTable
 from func_py.web.server import Server
 from func_py.web.streaming import StreamingApp
@@ -175,17 +175,18 @@ class HttpFrontEnd:
         Each open connection gets one more answer, with `Connection: close`: a client that keeps it
         alive may be sending at this moment.
         """
+        await self._stop_listening(is_last=False)
+
+    async def _stop_listening(self, *, is_last: bool) -> None:
+        """`is_last`: nobody accepts on the socket after us, so take who waits there already."""
         self._stopping = True
         listener, self._listener = self._listener, None
-        if listener is None:
+        if listener is None or self._server is None or self._socket is None:
             return
-        loop = asyncio.get_running_loop()
-        for sock in listener.sockets:
-            loop.remove_reader(sock.fileno())
-        # The loop makes connections of accepted sockets in its next round, and drops them when the
-        # listener is closed by then.
-        for _ in range(2):
-            await asyncio.sleep(0)
+        await stop_accepting(self._socket)
+        if is_last:
+            await accept_waiting(self._socket, self._server)
+        # At once: whoever comes between the last look and this is reset.
         listener.close()
 
     async def stop(self, grace: float) -> None:
@@ -193,11 +194,7 @@ class HttpFrontEnd:
 
         Requests still running then are cancelled; their clients see the connection closed.
         """
-        self._stopping = True
-        is_last = self._listener is not None and self._linger_s > 0
-        if is_last and self._socket is not None and self._server is not None:
-            await accept_waiting(self._socket, self._server)
-        await self.hand_over()
+        await self._stop_listening(is_last=self._linger_s > 0)
         if self._server is not None:
             await wait_for_connections(self._server, min(self._linger_s, grace))
             self._server.pre_shutdown()

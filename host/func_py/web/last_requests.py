@@ -10,18 +10,22 @@ from func_py.web.server import Server
 _PAUSE_S = 0.01
 
 
-async def accept_waiting(listener: socket.socket, server: Server) -> None:
-    """Take the connections that wait on a listening socket; nobody else may accept on it.
-
-    When it is closed, the kernel resets those that nobody has accepted, with what clients have
-    sent on them.
-    """
-    loop = asyncio.get_running_loop()
-    loop.remove_reader(listener.fileno())
+async def stop_accepting(listener: socket.socket) -> None:
+    """Have the loop look at a listening socket no more."""
+    asyncio.get_running_loop().remove_reader(listener.fileno())
     # The loop makes connections of sockets it has accepted in its next round, and drops them when
     # the listener is closed by then.
     for _ in range(2):
         await asyncio.sleep(0)
+
+
+async def accept_waiting(listener: socket.socket, server: Server) -> None:
+    """Take the connections that wait on a listening socket which the loop does not look at.
+
+    When it is closed, the kernel resets those that nobody has accepted, with what clients have
+    sent on them. Nobody waits when this returns, so close it in the same round of the loop.
+    """
+    loop = asyncio.get_running_loop()
     while True:
         try:
             connection, _ = listener.accept()

@@ -75,6 +75,16 @@ def test_state_secrets_and_environments_never_belong_to_an_app(tmp_path: Path) -
     ]
 
 
+def test_a_link_to_a_folder_above_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/code.py").touch()
+    (tmp_path / "lib/loop").symlink_to(tmp_path)
+    (tmp_path / "also").symlink_to(tmp_path / "lib")
+
+    found = [f.relative_to(tmp_path).as_posix() for f in packed_files(tmp_path)]
+    assert found == ["also/code.py", "lib/code.py"]
+
+
 def test_of_a_root_with_several_apps_nothing_else_is_packed(tmp_path: Path) -> None:
     root = make(
         tmp_path / "root",

@@ -21,6 +21,7 @@ from func_py.supervisor.fork_server import ForkServer
 from func_py.supervisor.listener import base_url, open_listener
 from func_py.supervisor.protocol import ChildSpec, Ready, WatchRules
 from func_py.supervisor.supervisor import Supervisor
+from func_py.supervisor.worker import HAND_OVER_S, Role
 
 
 class Notes:
@@ -80,6 +81,7 @@ class Bench:
         self.notes = Notes(lambda: None)
         self.environ: dict[str, str] = {}
         self.changes = Switch()
+        self.patience_s: float | None = HAND_OVER_S
         self.failure: BaseException | None = None
 
     def run(
@@ -104,12 +106,12 @@ class Bench:
 
         self.notes = Notes((lambda: None) if at_once else act)
 
-        def start_child(apology: str) -> Child:
+        def start_child(role: Role) -> Child:
             spec = ChildSpec(
                 app_root=self._folder,
                 environ={**os.environ, "CHILD": command, **self.environ},
                 base_url=base_url(self.listener),
-                apology=apology,
+                apology=role.apology,
             )
             return server.start_child(spec, self.listener)
 
@@ -120,6 +122,7 @@ class Bench:
             changes=self.changes if reloads else None,
             count=count,
             make_backoff=lambda: Backoff(first_s=0.01),
+            patience_s=self.patience_s,
         )
         if at_once:
             threading.Thread(target=act).start()
@@ -271,7 +274,7 @@ def test_a_successor_that_does_not_load_changes_nothing(bench: Bench, command: s
 def test_a_child_that_cannot_hand_over_does_not_hold_up_its_successor(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("func_py.supervisor.worker._HAND_OVER_S", 0.01)
+    bench.patience_s = 0.01
     monkeypatch.setattr("func_py.supervisor.worker._MARGIN_S", 0.0)
 
     def meanwhile() -> None:

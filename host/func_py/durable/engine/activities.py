@@ -64,6 +64,8 @@ class ActivityPool:
         self._closed = False
         self._context = contextvars.copy_context()
         self.held: set[TaskKey] = set()
+        self.running: set[TaskKey] = set()
+        """Calls that were begun and have not ended."""
 
     def dispatch(self, tasks: Iterable[ActivityTask]) -> None:
         """Queue calls; those held already are left out."""
@@ -149,6 +151,8 @@ class ActivityPool:
 
     async def _one(self, task: ActivityTask) -> None:
         reach("activity.before_run")
+        key = task_key(task)
+        self.running.add(key)
         try:
             result = await self._run(task)
         except FunctionNotRegistered as error:
@@ -166,6 +170,8 @@ class ActivityPool:
             result = ActivityResult(
                 failure=FailureDetails(type=type(error).__name__, message=str(error))
             )
+        finally:
+            self.running.discard(key)
         reach("activity.after_run")
         self._done(task, result)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 from func_py.durable.engine.edit_check import is_misfit
 from func_py.durable.engine.effects import refusal
+from func_py.durable.engine.owner import Owner
 from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.rewind import adopting_turn, rewinding_turn
 from func_py.durable.engine.slot import Item, Running, Slot
@@ -32,7 +32,7 @@ from func_py.durable.model import (
     RuntimeStatus,
 )
 from func_py.durable.replay.session import Session
-from func_py.durable.storage.base import Lease, Turn
+from func_py.durable.storage.base import Turn
 from func_py.durable.storage.histories import load_whole, whole_history
 from func_py.errors import FuncPyError, StorageUnavailable, VersionMismatch
 
@@ -45,36 +45,6 @@ _TOO_MANY = (
     "in host.json file as MaxOrchestrationActions."
 )
 """In the words of the official extension."""
-
-
-class Owner(Protocol):
-    """What a processor may ask of the partition it works for."""
-
-    lease: Lease
-
-    def enqueue(self, slot: Slot) -> None:
-        """Let the slot have a turn when it has something in its inbox."""
-        ...
-
-    def load(self, slot: Slot, *, history: bool) -> None:
-        """Fill the slot from the store; it is busy until then, and enqueued afterwards."""
-        ...
-
-    def discard(self, items: Sequence[Item]) -> None:
-        """Delete from the store what no turn will take."""
-        ...
-
-    def forget(self, slot: Slot) -> None:
-        """Hold nothing of this instance any more."""
-        ...
-
-    def submit(self, running: Running) -> None:
-        """Commit a turn that was not the answer of `begin`."""
-        ...
-
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run something in the background; an exception in it drops the partition."""
-        ...
 
 
 class Orchestrations:
@@ -316,8 +286,7 @@ class Orchestrations:
         else:
             log.error("Instance '%s' of '%s': %s", slot.instance_id, state.name, error)
         if slot.session is not None:
-            slot.session.close()
-            slot.session = None
+            slot.end_session()
             self._parts.sessions.dropped(slot)
         items, slot.inbox = slot.inbox, []
         kind = type(error).__name__ if isinstance(error, FuncPyError) else "InternalError"

@@ -5,6 +5,9 @@ messages on their way to them, and the work they handed out; it fences writers; 
 Everything else (turns, retries, cascades, waiting, serialisation of user values) is built above it.
 `tests/conformance` holds a test per clause and runs on every provider.
 
+It is longer than other modules, because a contract is read as a whole: the clauses, the values they
+speak of, and the verbs that cite them.
+
 CONTRACT
 
  1. `create_instance` is atomic with the reuse policy: the policy is checked on the row, everything

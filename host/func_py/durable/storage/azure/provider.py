@@ -8,8 +8,9 @@ from datetime import timedelta
 from func_py.config.app_settings import find_connection, find_setting
 from func_py.config.timespan import parse_timespan
 from func_py.durable.storage.azure.account import Account
-from func_py.durable.storage.azure.hub import AzureOptions, AzureTaskHub
+from func_py.durable.storage.azure.hub import AzureTaskHub
 from func_py.durable.storage.azure.names import MAX_PARTITIONS, hub_name_problem
+from func_py.durable.storage.azure.opened import AzureOptions
 from func_py.durable.storage.base import TaskHub
 from func_py.durable.storage.registry import HubSettings
 from func_py.errors import ConfigError

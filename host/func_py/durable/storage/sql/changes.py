@@ -33,7 +33,7 @@ from func_py.durable.storage.sql.rows import (
     progress_text,
     to_micros,
 )
-from func_py.errors import InstanceAlreadyExists
+from func_py.errors import InstanceAlreadyExists, InstanceNotFinished
 
 _STATEMENTS: dict[str, LostReason | None] = {
     "fence_partitions": LostReason.FENCED,
@@ -384,3 +384,14 @@ def delete_instance(connection: Connection, number: int, instance_id: str) -> No
         connection.execute(name, number)
     if not instance_id.startswith("@"):
         connection.execute("delete_messages_of_instance", instance_id)
+
+
+def purge_instance(connection: Connection, instance_id: str) -> bool:
+    """See `TaskHub.purge`."""
+    found = find_instance(connection, instance_id)
+    if found is None:
+        return False
+    if not found.status.is_terminal:
+        raise InstanceNotFinished(instance_id, found.status.value)
+    delete_instance(connection, found.number, instance_id)
+    return True
