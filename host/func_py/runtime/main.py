@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
-import sys
 import traceback
 from multiprocessing.connection import Connection
 
 from func_py.durable import faults
 from func_py.runtime.debugging import Debugging
 from func_py.runtime.host import loading
+from func_py.runtime.interpreter import settle_interpreter
 from func_py.runtime.lifeline import Lifeline
 from func_py.supervisor.exits import BUG_NOTICE, EXIT_INTERNAL_ERROR, exit_code_of
 from func_py.supervisor.protocol import (
@@ -33,21 +32,12 @@ from func_py.supervisor.protocol import (
     TakeOver,
 )
 
-_SWITCH_INTERVAL_S = 0.0005
-"""Beside a function that computes in a thread, each hand-over of the interpreter lock waits this
-long, and a commit has a dozen of them. Measured there against Python's 5 ms: a sequence of three
-activities takes 24 ms instead of 203, an async request 0.1 ms instead of 5.4. Without such a
-function nothing is lost; at 0.3 ms a wide fan-out loses a tenth to the switching."""
-
 
 def run(spec: ChildSpec, listener: socket.socket, channel: Connection) -> None:
     """Serve the app until told to stop. The entry point that the supervisor names."""
-    # What was imported lives as long as the process, so no collection need go through it: a full
-    # one took 8 ms for that, with all else at rest.
-    gc.freeze()
+    settle_interpreter()
     faults.arm(os.environ.get("FUNC_PY_CRASH_AT", ""))
     os.chdir(spec.app_root)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with asyncio.Runner() as runner:
         exit_code = runner.run(_serve(spec, listener, channel))
     raise SystemExit(exit_code)

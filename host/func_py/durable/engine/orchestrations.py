@@ -56,12 +56,13 @@ class Orchestrations:
 
     def begin(self, slot: Slot) -> Running | None:
         """Start a turn; None when the instance must be loaded first or nothing is to be done."""
-        if any(isinstance(i.event, ExecutionRewound) for i in slot.inbox):
+        kinds = {type(item.event) for item in slot.inbox}
+        if ExecutionRewound in kinds:
             slot.busy = True
             self._owner.spawn(self._rewind(slot))
             return None
         state = slot.state
-        terminating = any(isinstance(i.event, ExecutionTerminated) for i in slot.inbox)
+        terminating = ExecutionTerminated in kinds
         if state is None:
             self._owner.load(slot, history=not terminating)
             return None

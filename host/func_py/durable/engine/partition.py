@@ -8,8 +8,10 @@ together. Effects (activities, timers) start only after the commit answered.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Coroutine, Sequence
+from datetime import datetime
 
 from func_py.durable.engine.activities import task_key
 from func_py.durable.engine.background import Background
@@ -74,6 +76,7 @@ class Partition:
         self._early: list[Mail] | None = []
         """Mail that came before what was stored is recovered: it is newer than that."""
         self._background = Background(self._failed)
+        self._context = contextvars.copy_context()
 
     @property
     def is_recovered(self) -> bool:
@@ -191,7 +194,9 @@ class Partition:
     def _pump_soon(self) -> None:
         if not self._pumping and not self._closed:
             self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            # Not in the context of the caller, which may be an activity with variables of its own.
+            context = self._context.copy()
+            asyncio.get_running_loop().call_soon(self._pump, context=context)
 
     def _pump(self) -> None:
         """Run turns for one slice of the loop, then hand them to the store together."""
@@ -345,9 +350,10 @@ class Partition:
         self._retries.answered()
         reach("turn.after_commit")
         why = ""
+        now = self._parts.clock.now()
         for running, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Committed):
-                self._settle(running, outcome)
+                self._settle(running, outcome, now)
                 continue
             self._undo(running)
             if self._closed:
@@ -363,7 +369,7 @@ class Partition:
         if why:
             self._parts.lost(self, why)
 
-    def _settle(self, running: Running, outcome: Committed) -> None:
+    def _settle(self, running: Running, outcome: Committed, now: datetime) -> None:
         """The turn is durable: let its effects happen."""
         slot, _, turn = running
         state = turn.state
@@ -403,10 +409,10 @@ class Partition:
             slot.end_session()
             self._parts.sessions.dropped(slot)
         else:
-            self._parts.sessions.used(slot, self._parts.clock.now())
+            self._parts.sessions.used(slot, now)
         if slot.inbox:
             self.enqueue(slot)
-        elif slot.size == 0 and not slot.opened:
+        elif not slot.opened and not slot.is_worth_keeping:
             self.forget(slot)
 
     def _continued(self, slot: Slot, turn: Turn) -> None:

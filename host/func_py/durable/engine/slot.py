@@ -108,6 +108,13 @@ class Slot:
         self.last_used = EPOCH
 
     @property
+    def is_worth_keeping(self) -> bool:
+        """Is there anything that the next turn would have to load?"""
+        return self.session is not None or (
+            self.state is not None and self.state.entity is not None
+        )
+
+    @property
     def size(self) -> int:
         """Estimated bytes of what is worth keeping between turns; 0 when nothing is."""
         if self.session is not None:
