@@ -28,6 +28,15 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
+def translating_server(postgres_server: PostgresServer) -> str:
+    """Connection string of the same server, ready for statements meant for SQL Server."""
+    from support.mssql_on_postgres import prepare
+
+    prepare(postgres_server.uri)
+    return postgres_server.uri
+
+
+@pytest.fixture(scope="session")
 def azurite() -> Iterator[str]:
     """Connection string of the Azurite of this run; tests share it and must not stop it.
 

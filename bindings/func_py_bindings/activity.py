@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 
 import msgspec
 from azure.functions._durable_functions import df_loads
 
-from func_py_bindings.contract import BindingType
+from func_py_bindings.contract import BindingType, FunctionSpec
 from func_py_bindings.explained import explain_write
 from func_py_bindings.json_faults import read_fault, write_fault
 from func_py_bindings.json_text import encode
@@ -44,6 +45,21 @@ def decode_input(text: str | None, function: str) -> object:
             f"the input of activity '{function}' cannot be decoded: {fault}, in {_shown(text)}"
         ) from exc
     return value
+
+
+def activity_data(spec: FunctionSpec) -> Callable[[str | None], Mapping[str, object]]:
+    """What gives binding expressions the input: by the parameter's name, as `data`, and by the
+    properties of an object."""
+
+    def data(text: str | None) -> Mapping[str, object]:
+        try:
+            value: object = None if text is None else json.loads(text)
+        except ValueError:
+            value = text
+        properties = value if isinstance(value, dict) else {}
+        return {"data": value, spec.trigger.name: value, **properties}
+
+    return data
 
 
 def encode_result(value: object, function: str) -> str:

@@ -6,7 +6,7 @@ Values only. Nothing here imports the host, a server or a storage client.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -113,6 +113,11 @@ class Invocation(Protocol):
     @property
     def function_name(self) -> str: ...
 
+    @property
+    def binding_data(self) -> Mapping[str, object]:
+        """What the trigger tells, for binding expressions; empty where nothing asks for it."""
+        ...
+
 
 class InputSource(Protocol):
     """Gives the arguments of input bindings of one type."""
@@ -121,6 +126,41 @@ class InputSource(Protocol):
         self, function: FunctionSpec, binding: BindingSpec
     ) -> Callable[[Invocation], object]:
         """Prepare once per function what makes the argument of each call.
+
+        Raises:
+            ValueError: The binding cannot be served; the text says why.
+        """
+        ...
+
+
+class InputFetcher(Protocol):
+    """Gets the arguments of input bindings of one type from a service."""
+
+    def fetcher(
+        self, function: FunctionSpec, binding: BindingSpec
+    ) -> Callable[[Invocation], Awaitable[object]]:
+        """Prepare once per function what gets the argument of each call.
+
+        Raises:
+            ValueError: The binding cannot be served; the text says why.
+        """
+        ...
+
+
+Send = Callable[[], Awaitable[None]]
+"""Writes an output that has been found good. Raises what keeps it from being written."""
+
+
+class OutputWriter(Protocol):
+    """Writes the values of output bindings of one type to a service."""
+
+    def writer(
+        self, function: FunctionSpec, binding: BindingSpec
+    ) -> Callable[[Invocation, object], Send]:
+        """Prepare once per function what takes the value of each call, which is never None.
+
+        All values of an invocation are looked at before the first is written: what is called
+        with a value raises TypeError or ValueError for one that cannot be written.
 
         Raises:
             ValueError: The binding cannot be served; the text says why.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import azure.functions as func
 from azure.functions.meta import Datum
@@ -28,7 +28,7 @@ def decoder(spec: FunctionSpec, binding: BindingSpec, sdk_type: str) -> Decode:
         sdk_type: The binding type as the SDK spells it.
     """
     converter = func.get_binding_registry().get(sdk_type)
-    if converter is None or _annotation_of(spec.function, binding.name) in (str, bytes):
+    if converter is None or annotation_of(spec.function, binding.name) in (str, bytes):
         return lambda datum, metadata: datum.value
     takes_metadata = converter.has_trigger_support() and binding is spec.trigger
 
@@ -46,9 +46,40 @@ def decoder(spec: FunctionSpec, binding: BindingSpec, sdk_type: str) -> Decode:
     return decode
 
 
-def _annotation_of(function: Callable[..., Any], parameter: str) -> object:
+def annotation_of(function: Callable[..., Any], parameter: str) -> object:
     """The annotation of a parameter, or None. Those of loaded functions can be resolved."""
     return typing.get_type_hints(function).get(parameter)
+
+
+PayloadForm = Literal["text", "bytes", "either"]
+
+
+def payload_form(spec: FunctionSpec, binding: BindingSpec) -> PayloadForm:
+    """In which form an input wants its payload: `dataType` decides, else the annotation does."""
+    declared = str(binding.get("dataType") or "").lower()
+    if declared in ("binary", "stream"):
+        return "bytes"
+    if declared == "string":
+        return "text"
+    annotation = annotation_of(spec.function, binding.name)
+    return "bytes" if annotation is bytes else "text" if annotation is str else "either"
+
+
+def payload_datum(payload: bytes, form: PayloadForm) -> Datum:
+    """A payload as the SDK takes it; `either` is text wherever it can be read as such.
+
+    Raises:
+        ValueError: Text is wanted, and the payload is none.
+    """
+    if form != "bytes":
+        try:
+            return Datum(payload.decode("utf-8"), "string")
+        except UnicodeDecodeError as exc:
+            if form == "text":
+                raise ValueError(
+                    "the payload is no UTF-8 text: annotate the parameter with bytes"
+                ) from exc
+    return Datum(payload, "bytes")
 
 
 def has_implicit_output(spec: FunctionSpec) -> bool:
@@ -62,6 +93,6 @@ def has_implicit_output(spec: FunctionSpec) -> bool:
         if converter is None:
             if binding.type.lower() not in ("durableclient", "orchestrationclient"):
                 return True
-        elif converter.has_implicit_output():
-            return True
+        elif hasattr(converter, "has_implicit_output") and converter.has_implicit_output():
+            return True  # Those of outputs alone have no such method.
     return False

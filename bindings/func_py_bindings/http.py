@@ -18,6 +18,7 @@ from azure.functions.http import HttpRequest as SdkHttpRequest
 from func_py_bindings.contract import BindingSpec, BindingType, FunctionSpec
 from func_py_bindings.cookies import set_cookie_header
 from func_py_bindings.http_streaming import is_stream_request
+from func_py_bindings.json_data import json_properties
 from func_py_bindings.route_template import RouteTemplate
 
 AuthLevel = Literal["anonymous", "function", "admin"]
@@ -109,6 +110,19 @@ def http_request(request: IncomingRequest) -> func.HttpRequest:
     official host does.
     """
     return _Request(request)
+
+
+def http_data(request: IncomingRequest) -> Mapping[str, object]:
+    """What binding expressions may refer to: parts of the route win over the query, and that over
+    properties of a JSON body."""
+    query = _joined((name, value) for name, value in request.query if name.lower() != "code")
+    return {
+        **json_properties(request.body),
+        "Query": query,
+        "Headers": _joined(request.headers),
+        **query,
+        **request.route_params,
+    }
 
 
 def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import typing
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -40,3 +41,11 @@ def takes_stream(spec: FunctionSpec) -> bool:
     if base_extension() is None or spec.problem:
         return False
     return is_stream_request(typing.get_type_hints(spec.function).get(spec.trigger.name))
+
+
+def stream_data(request: object) -> Mapping[str, object]:
+    """What binding expressions may refer to of a streamed request: its route and its query."""
+    return {
+        **getattr(request, "query_params", {}),
+        **getattr(request, "path_params", {}),
+    }

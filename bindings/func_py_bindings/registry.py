@@ -7,10 +7,13 @@ from collections.abc import Iterable
 
 from func_py_bindings import (
     activity,
+    blob,
     durable_client,
     entity,
     http,
     orchestration,
+    queue,
+    table,
     timer,
     warmup,
 )
@@ -51,6 +54,9 @@ def default_registry() -> Registry:
             *activity.TYPES,
             *entity.TYPES,
             *durable_client.TYPES,
+            *queue.TYPES,
+            *blob.TYPES,
+            *table.TYPES,
             *timer.TYPES,
             *warmup.TYPES,
         )

@@ -5,6 +5,7 @@ FuncPyError
 │   ├── ConfigError            host.json / local.settings.json: file, key path, value
 │   ├── DiscoveryError         app import or indexing: every problem of the app
 │   ├── BindingError           unknown type, bad property, failed conversion
+│   ├── ConnectionSettingError a binding's connection is no usable app setting
 │   └── FunctionTimeout        a function ran longer than host.json allows
 ├── DurableError
 │   ├── InstanceNotFound / InstanceAlreadyExists / InstanceNotFinished /
@@ -18,7 +19,8 @@ FuncPyError
 │   └── SchemaMismatch         found and required versions of a task hub
 ├── StorageError
 │   ├── StorageUnavailable     transient: the caller may repeat the call
-│   └── LeaseLost              normal when a partition moved to another host
+│   ├── LeaseLost              normal when a partition moved to another host
+│   └── HistoryChanged         while it was read page by page: read it from its beginning
 └── InternalError              our bug; the text asks for a report
 
 A failure of a user's activity or orchestrator is data (`durable.model.FailureDetails`), never one
@@ -64,6 +66,18 @@ class BindingError(UserError):
         self.binding = binding
         self.problem = problem
         super().__init__(f"function '{function}', binding '{binding}': {problem}")
+
+
+class ConnectionSettingError(UserError):
+    """The connection that a binding names is no usable app setting."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+        super().__init__(
+            f"The connection '{name}' cannot be used: {problem}. For the emulator, set it to "
+            "UseDevelopmentStorage=true in local.settings.json, and start `func-py azurite`."
+        )
 
 
 class FunctionTimeout(UserError):
@@ -231,6 +245,14 @@ class LeaseLost(StorageError):
         self.partition = partition
         self.epoch = epoch
         super().__init__(f"partition {partition} is no longer held under epoch {epoch}")
+
+
+class HistoryChanged(StorageError):
+    """The history that was being read is not the instance's any more."""
+
+    def __init__(self, instance_id: str) -> None:
+        self.instance_id = instance_id
+        super().__init__(f"the history of instance '{instance_id}' changed while it was read")
 
 
 class InternalError(FuncPyError):

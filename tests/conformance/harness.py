@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from support.durable_values import NOON, at, make_start, make_turn, scheduled
 
 from func_py.durable.model import (
+    HistoryEvent,
     InstanceState,
     Message,
     RuntimeStatus,
@@ -34,6 +35,7 @@ from func_py.durable.storage.base import (
     Token,
     Turn,
 )
+from func_py.durable.storage.histories import whole_history
 
 PARTITIONS = 4
 
@@ -42,8 +44,13 @@ class Harness(Protocol):
     """One provider, with a store that is empty at the beginning of each test."""
 
     loses_turns: bool
-    """A turn may be lost as STALE for no reason, but not twice running for one instance; and mail
-    may come more than once."""
+    """A turn may be lost as STALE for no reason, but not twice running for one instance; all mail
+    comes twice, and none has a token."""
+    has_transactions: bool
+    """Of the capability."""
+    uses_queues: bool
+    """Timers and activities are messages: nobody can list those that are hidden, nor delete what
+    another host has taken."""
 
     def hub(self, name: str = "TestHub", partition_count: int = PARTITIONS) -> TaskHub:
         """Another view of the hub of that name, as another process has it; not created or open."""
@@ -189,6 +196,10 @@ class Host:
         loaded = await self.hub.load(instance_id)
         assert loaded is not None
         return loaded
+
+    async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
+        """The stored history, whole."""
+        return await whole_history(self.hub, instance_id)
 
     async def token(self, instance_id: str) -> Token:
         """The current token."""

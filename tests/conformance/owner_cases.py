@@ -75,7 +75,7 @@ class MailCases:
 
     async def test_mail_is_received_once_per_lease(self, world: World) -> None:
         """Only with Capability.TRANSACTIONS."""
-        if world.harness.loses_turns:
+        if not world.harness.has_transactions:
             return
         owner, client = await world.host(), await world.host()
         await client.create("a")
@@ -119,10 +119,11 @@ class MailCases:
         found = await host.hub.recover(lease, at(0))
         later = raised("a")
         await host.hub.send([later])
-        mail = [*found.mail, *await host.receive(1)]
-        if world.harness.loses_turns:
-            mail = list({m.message.id: m for m in [*mail, *await host.receive(1)]}.values())
-        assert [m.message for m in mail] == [new.start, later]
+        mail = {m.message.id: m.message for m in found.mail}
+        while later.id not in mail:
+            [received] = await host.receive(1)
+            mail.setdefault(received.message.id, received.message)
+        assert list(mail.values()) == [new.start, later]
 
     async def test_recovering_twice_gives_everything_twice(self, world: World) -> None:
         host = await world.owner()
@@ -270,7 +271,9 @@ class RecoverCases:
         await host.release()
         [lease] = await host.hub.acquire([partition_of("a", PARTITIONS)])
         found = await host.hub.recover(lease, at(3))
-        assert [t.task_id for t in found.timers] == [1, 2]
+        # Hidden messages cannot be listed: these come when they are due.
+        expected = [] if world.harness.uses_queues else [1, 2]
+        assert [t.task_id for t in found.timers] == expected
 
     async def test_a_dead_host_s_activities_run_again(self, world: World) -> None:
         first, second = await world.owner(), await world.host()
@@ -355,7 +358,7 @@ class CancelCases:
         loaded = await host.load("a")
         turn = make_turn(host.lease_of("a"), loaded.token, loaded.state, events=scheduled(1, 9))
         await host.commit(turn)
-        history = await host.hub.get_history("a")
+        history = await host.history("a")
         assert history in ([*scheduled(3), *scheduled(1, 9)], [*scheduled(2), *scheduled(1, 9)])
 
     async def test_cancelled_calls_leave_nothing_locked(self, world: World) -> None:

@@ -7,6 +7,7 @@ from conformance.client_cases import (
     ReadCases,
     SendCases,
 )
+from conformance.history_cases import PageCases
 from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
 from conformance.record_cases import HoldCases, RecordCases
@@ -35,6 +36,10 @@ class TestPurge(PurgeCases):
 
 class TestRead(ReadCases):
     """Clauses 10 and 16."""
+
+
+class TestPage(PageCases):
+    """Clause 10."""
 
 
 class TestQuery(QueryCases):

@@ -274,7 +274,7 @@ async def test_a_turn_interrupted_by_death_is_whole_or_absent(
     await owner.do("create", "a")
     with pytest.raises(EOFError):
         await owner.do("turn", "a")
-    assert await survivor.hub.get_history("a") == events
+    assert await survivor.history("a") == events
     found = await survivor.take("a")
     assert [m.message.instance_id for m in found.mail] == ["a"]
 

@@ -14,12 +14,18 @@ from support.process import HostProcess, Response, running_host, wait_for
 pytestmark = pytest.mark.e2e
 
 REPOSITORY = Path(__file__).parents[2]
+STORAGE_PROVIDER = "AzureFunctionsJobHost__extensions__durableTask__storageProvider"
 
 
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
+@pytest.fixture(scope="module", params=["sqlite", "AzureStorage"])
+def host(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HostProcess]:
+    """A host with the samples, on either storage."""
     folder = tmp_path_factory.mktemp("samples")
-    environ = {"FUNC_PY_STATE_DIR": str(folder)}
+    environ = {"FUNC_PY_STATE_DIR": str(folder), f"{STORAGE_PROVIDER}__type": request.param}
+    if request.param == "AzureStorage":
+        environ["AzureWebJobsStorage"] = request.getfixturevalue("azurite")
     with running_host(REPOSITORY, folder / "log", environ=environ) as host:
         yield host
 
@@ -30,8 +36,21 @@ def wait_until_said(host: HostProcess, start: Response, is_it: Callable[[Any], b
     wait_for(lambda: is_it(host.get(url).json()["customStatus"]), "a custom status")
 
 
-def test_the_start_shows_where_the_task_hub_is(host: HostProcess) -> None:
-    assert "Task hub: Samples (sqlite, " in host.output
+def test_the_start_shows_where_the_task_hub_is(
+    host: HostProcess, request: pytest.FixtureRequest
+) -> None:
+    provider = request.node.callspec.params["host"]
+    assert f"Task hub: Samples ({provider}, " in host.output
+
+
+def test_samples_that_need_storage_wait_quietly_without_it(host: HostProcess) -> None:
+    if "(AzureStorage, " in host.output:
+        assert "Nothing triggers " not in host.output
+        return
+    wait_for(lambda: "AzureWebJobsStorage" in host.output, "the notice")
+    (line,) = (line for line in host.output.splitlines() if "AzureWebJobsStorage" in line)
+    assert "Nothing triggers " in line
+    assert "`func-py azurite`" in line
 
 
 def test_hello_http(host: HostProcess) -> None:

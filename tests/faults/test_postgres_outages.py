@@ -173,7 +173,7 @@ async def test_a_restart_before_the_commit_undoes_the_turn(
     once(monkeypatch, "store.before_commit", lambda: restart(server))
     with pytest.raises(StorageUnavailable):
         await owner.hub.commit([turn])
-    assert await owner.hub.get_history("a") == scheduled(2)
+    assert await owner.history("a") == scheduled(2)
     await owner.commit(turn)
     assert [m.id for m in await owner.pending("a")] == ["m"]
 
@@ -217,7 +217,7 @@ async def test_a_commit_whose_answer_was_lost_counts_once_it_is_known(
     monkeypatch.setattr(Deaf, "loses", True)
     token = await owner.commit(turn)
     assert token == await owner.token("a")
-    assert await owner.hub.get_history("a") == scheduled(3)
+    assert await owner.history("a") == scheduled(3)
     assert await owner.receive_texts(1) == ["m"]
 
 

@@ -63,6 +63,15 @@ def scheduled(count: int, first: int = 0) -> list[HistoryEvent]:
     ]
 
 
+def large_events(size: int, count: int = 40) -> list[HistoryEvent]:
+    """History events that together are at least of that size as they are stored."""
+    text = '"' + "x" * (size // count) + '"'
+    return [
+        TaskScheduled(timestamp=NOON, task_id=number, name="Say", input=text)
+        for number in range(count)
+    ]
+
+
 def activity(state: InstanceState, task_id: int) -> ActivityTask:
     """An activity call of the instance."""
     return ActivityTask(

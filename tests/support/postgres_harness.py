@@ -37,6 +37,8 @@ class PostgresHarness:
     """
 
     loses_turns = False
+    has_transactions = True
+    uses_queues = False
 
     def __init__(
         self,

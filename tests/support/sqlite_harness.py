@@ -18,6 +18,8 @@ class SqliteHarness:
     """See `conformance.harness.Harness`. Hubs are files of one directory."""
 
     loses_turns = False
+    has_transactions = True
+    uses_queues = False
 
     def __init__(self, directory: Path, poll: timedelta = POLL) -> None:
         self.directory = directory
@@ -37,6 +39,8 @@ class WeakSqliteHarness(SqliteHarness):
     """The same behind `WeakHub`."""
 
     loses_turns = True
+    has_transactions = False
+    uses_queues = False
 
     def hub(self, name: str = "TestHub", partition_count: int = 4) -> TaskHub:
         """See `Harness`."""

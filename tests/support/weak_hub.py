@@ -16,7 +16,6 @@ import msgspec
 
 from func_py.durable.model import (
     ActivityTask,
-    HistoryEvent,
     InstanceState,
     Message,
     RuntimeStatus,
@@ -25,6 +24,7 @@ from func_py.durable.model import (
 from func_py.durable.storage.base import (
     Capability,
     Committed,
+    HistoryPage,
     HostRecord,
     HubInfo,
     InstancePage,
@@ -34,6 +34,7 @@ from func_py.durable.storage.base import (
     Lost,
     LostReason,
     Mail,
+    Position,
     Record,
     Recovered,
     TaskHub,
@@ -110,9 +111,9 @@ class WeakHub:
         """See `TaskHub`."""
         return await self.hub.get_instance(instance_id)
 
-    async def get_history(self, instance_id: str) -> Sequence[HistoryEvent]:
+    async def read_history(self, instance_id: str, after: Position | None = None) -> HistoryPage:
         """See `TaskHub`."""
-        return await self.hub.get_history(instance_id)
+        return await self.hub.read_history(instance_id, after)
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub`."""

@@ -49,8 +49,12 @@ _NEW = {"new": "new:new_command"}
     lazy={
         **_START,
         **_NEW,
+        "azurite": "azurite:azurite_command",
+        "check": "check:check_command",
         "init": "init:init_command",
         "keys": "keys:keys_group",
+        "pack": "pack:pack_command",
+        "why": "why:why_command",
         "durable": "durable:durable_group",
         "hub": "hub:hub_group",
     },

@@ -14,7 +14,13 @@ from func_py.config.app_settings import resolve_names
 from func_py.config.jsonc import JsonValue, read_json_object
 from func_py.config.known_keys import normalise, storage_options
 from func_py.config.overrides import apply_overrides
-from func_py.config.settings import LOG_LEVELS, HostConfig, HostFile, RetrySettings
+from func_py.config.settings import (
+    LOG_LEVELS,
+    HostConfig,
+    HostFile,
+    QueueSettings,
+    RetrySettings,
+)
 from func_py.config.state_dir import state_dir
 from func_py.config.timespan import TimeSpan, parse_timespan
 from func_py.errors import ConfigError
@@ -61,6 +67,7 @@ def load_host_config(root: Path, environ: Mapping[str, str]) -> HostConfig:
     _check_log_levels(host_file.logging.log_level)
     _check_headers(host_file.extensions.http.custom_headers)
     _check_retry(host_file.retry)
+    _check_queues(host_file.extensions.queues)
     durable = host_file.extensions.durable_task
     return HostConfig(
         root=root,
@@ -70,10 +77,15 @@ def load_host_config(root: Path, environ: Mapping[str, str]) -> HostConfig:
         storage_options=storage_options(tree),
         app_settings=environ,
         func_py=host_file.extensions.func_py,
+        queues=host_file.extensions.queues,
+        blobs=host_file.extensions.blobs,
         logging=host_file.logging,
         function_timeout=_function_timeout(host_file.function_timeout),
         retry=host_file.retry,
         functions=host_file.functions,
+        file_watching_enabled=host_file.file_watching_enabled,
+        watch_directories=host_file.watch_directories,
+        watch_files=host_file.watch_files,
         telemetry_mode=host_file.telemetry_mode,
         warnings=tuple(warnings),
     )
@@ -172,6 +184,23 @@ def _check_retry(retry: RetrySettings | None) -> None:
     least, most = retry.minimum_interval, retry.maximum_interval
     if least is not None and most is not None and least > most:
         raise ConfigError(FILE_NAME, "retry", "'minimumInterval' exceeds 'maximumInterval'")
+
+
+def _check_queues(queues: QueueSettings) -> None:
+    path = "extensions.queues"
+    if queues.message_encoding.lower() not in ("base64", "none"):
+        found = json.dumps(queues.message_encoding)
+        raise ConfigError(
+            FILE_NAME, f"{path}.messageEncoding", f'expected "base64" or "none", found {found}'
+        )
+    shortest, longest = timedelta(milliseconds=100), timedelta(days=7)
+    polling = queues.max_polling_interval
+    if polling is not None and polling < shortest:
+        raise ConfigError(FILE_NAME, f"{path}.maxPollingInterval", "must be at least 0.1 seconds")
+    if not timedelta() <= queues.visibility_timeout <= longest:
+        raise ConfigError(
+            FILE_NAME, f"{path}.visibilityTimeout", "must be from 0 seconds to seven days"
+        )
 
 
 def _resolve(tree: JsonValue, environ: Mapping[str, str], path: str) -> JsonValue:

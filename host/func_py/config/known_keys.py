@@ -21,10 +21,9 @@ _STORAGE_PROVIDER = "extensions.durableTask.storageProvider"
 # Keys that the official host knows and this one reads over, by section.
 _ACCEPTED: dict[str, frozenset[str]] = {
     "": _keys(
-        "$schema aggregator concurrency customHandler easyauth extensionBundle fileWatchingEnabled "
+        "$schema aggregator concurrency customHandler easyauth extensionBundle "
         "healthMonitor httpWorker isDefaultHostConfig managedDependency metadataProviderTimeout "
-        "scale sendCanceledInvocationsToWorker sequentialRestart singleton "
-        "watchDirectories watchFiles"
+        "scale sendCanceledInvocationsToWorker sequentialRestart singleton"
     ),
     "aggregator": _keys("batchSize flushTimeout"),
     "concurrency": _keys(
@@ -54,10 +53,10 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     ),
     "logging.console": _keys("formatterName formatterOptions logToStandardErrorThreshold"),
     "extensions": _keys(
-        "azureOpenAI blobs cosmosDB dapr eventGrid eventHubs kafka mcp queues rabbitMQ redis "
+        "azureOpenAI cosmosDB dapr eventGrid eventHubs kafka mcp rabbitMQ redis "
         "sendGrid serviceBus signalR sql tables twilio warmup webPubSub"
     ),
-    "extensions.blobs": _keys("centralizedPoisonQueue maxDegreeOfParallelism poisonBlobThreshold"),
+    "extensions.blobs": _keys("centralizedPoisonQueue"),
     "extensions.cosmosDB": _keys("connectionMode leaseOptions protocol userAgentSuffix"),
     "extensions.eventHubs": _keys(
         "batchCheckpointFrequency clientRetryOptions customEndpointAddress enableCheckpointing "
@@ -66,10 +65,6 @@ _ACCEPTED: dict[str, frozenset[str]] = {
         "targetUnprocessedEventThreshold trackLastEnqueuedEventProperties transportType webProxy"
     ),
     "extensions.http": _keys("dynamicThrottlesEnabled enableChunkedRequestBinding"),
-    "extensions.queues": _keys(
-        "batchSize maxDequeueCount maxPollingInterval messageEncoding newBatchThreshold "
-        "visibilityTimeout"
-    ),
     "extensions.serviceBus": _keys(
         "autoComplete autoCompleteMessages batchOptions clientRetryOptions "
         "enableCrossEntityTransactions maxAutoLockRenewalDuration maxBatchWaitTime "
@@ -79,9 +74,9 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     ),
     "extensions.durableTask": _keys(
         "appLeaseOptions entityMessageReorderWindowInMinutes grpcHttpClientTimeout "
-        "localRpcEndpointEnabled maxGrpcMessageSizeInBytes "
-        "maxOrchestrationActions notifications rollbackEntityOperationsOnExceptions "
-        "storeInputsInOrchestrationHistory throwStatusExceptionsOnRaiseEvent tracing useAppLease "
+        "localRpcEndpointEnabled maxGrpcMessageSizeInBytes notifications "
+        "rollbackEntityOperationsOnExceptions "
+        "storeInputsInOrchestrationHistory throwStatusExceptionsOnRaiseEvent tracing "
         "useGracefulShutdown versionFailureStrategy versionMatchStrategy"
     ),
     "extensions.durableTask.tracing": _keys(
@@ -90,8 +85,8 @@ _ACCEPTED: dict[str, frozenset[str]] = {
     ),
     _STORAGE_PROVIDER: _keys(
         "allowReplayingTerminalInstances connectionStringName controlQueueBatchSize "
-        "controlQueueBufferThreshold controlQueueVisibilityTimeout createDatabaseIfNotExists "
-        "fetchLargeMessagesAutomatically maxQueuePollingInterval taskEventBatchSize "
+        "controlQueueBufferThreshold createDatabaseIfNotExists "
+        "fetchLargeMessagesAutomatically schemaName taskEventBatchSize "
         "taskEventLockTimeout taskHubName trackingStoreConnectionName trackingStoreNamePrefix "
         "trackingStoreConnectionStringName useLegacyPartitionManagement "
         "useTablePartitionManagement workItemQueueVisibilityTimeout"
@@ -104,9 +99,10 @@ _ELSEWHERE = {
     "http": "it is of version 1: use 'extensions.http'",
     "httpWorker": "custom handlers are not supported",
     "queues": "it is of version 1: use 'extensions.queues'",
+    "extensions.durableTask.notifications": "life cycle events are not published",
     "serviceBus": "it is of version 1: use 'extensions.serviceBus'",
 }
-"""Top-level keys whose author should know that nothing comes of them."""
+"""Keys whose author should know that nothing comes of them."""
 
 
 def normalise(tree: dict[str, JsonValue]) -> tuple[dict[str, JsonValue], list[str]]:
@@ -135,7 +131,7 @@ def _normalise(
     types = dict(_fields(section)) if section is not None else {}
     spelling = {key.casefold(): key for key in [*types, *_ACCEPTED.get(path, ())]}
     if not path:
-        spelling.update({key.casefold(): key for key in _ELSEWHERE})
+        spelling.update({key.casefold(): key for key in _ELSEWHERE if "." not in key})
     result: dict[str, JsonValue] = {}
     for key, value in tree.items():
         known = spelling.get(key.casefold())

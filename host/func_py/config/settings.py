@@ -56,6 +56,11 @@ class StorageProviderSettings(_Section, frozen=True):
     connection_string_name: str = ""
     """App setting with the connection string of a database."""
     schema_name: str = ""
+    max_queue_polling_interval: TimeSpan | None = None
+    control_queue_visibility_timeout: TimeSpan | None = None
+    """Of Azure Storage, as the one before."""
+    lease_time: TimeSpan | None = None
+    """How long other hosts wait for a sign of life of one (Azure Storage)."""
 
 
 class DurableHttpSettings(_Section, frozen=True):
@@ -69,11 +74,14 @@ class DurableSettings(_Section, frozen=True):
     """`extensions.durableTask`."""
 
     hub_name: str = ""
+    use_app_lease: bool = True
+    """On Azure Storage: only the hosts of one app work on a hub."""
     storage_provider: StorageProviderSettings = StorageProviderSettings()
     max_concurrent_activity_functions: PositiveInt | None = None
     max_concurrent_orchestrator_functions: PositiveInt | None = None
     max_concurrent_entity_functions: PositiveInt | None = None
     max_entity_operation_batch_size: PositiveInt | None = None
+    max_orchestration_actions: PositiveInt | None = None
     http_settings: DurableHttpSettings = DurableHttpSettings()
     extended_sessions_enabled: bool = True
     """Accepted without effect: live sessions are always on."""
@@ -95,12 +103,41 @@ class FuncPySettings(_Section, frozen=True):
     """Where the log is written besides the terminal; relative to the app root."""
 
 
+class QueueSettings(_Section, frozen=True):
+    """`extensions.queues`: how queue triggers look for messages."""
+
+    batch_size: Annotated[int, Meta(ge=1, le=32)] = 16
+    """Messages asked for at once."""
+    new_batch_threshold: Annotated[int, Meta(ge=0)] | None = None
+    """More are asked for when no more than so many are being worked on; None: half a batch for
+    each processor."""
+    max_dequeue_count: PositiveInt = 5
+    """Times a message is tried before it goes to the poison queue."""
+    max_polling_interval: TimeSpan | None = None
+    """Between two looks into an empty queue; None: a minute, in development two seconds."""
+    visibility_timeout: TimeSpan = TimeSpan()
+    """How long a message whose function failed stays hidden."""
+    message_encoding: str = "base64"
+    """`base64` or `none`, in any case."""
+
+
+class BlobSettings(_Section, frozen=True):
+    """`extensions.blobs`: how blob functions are called."""
+
+    max_degree_of_parallelism: PositiveInt | None = None
+    """Blobs worked on at once; None: eight for each processor."""
+    poison_blob_threshold: PositiveInt = 5
+    """Times a blob is tried before its message goes to the poison queue."""
+
+
 class Extensions(_Section, frozen=True):
     """`extensions`."""
 
     http: HttpSettings = HttpSettings()
     durable_task: DurableSettings = DurableSettings()
     func_py: FuncPySettings = FuncPySettings()
+    queues: QueueSettings = QueueSettings()
+    blobs: BlobSettings = BlobSettings()
 
 
 class ConsoleSettings(_Section, frozen=True):
@@ -142,6 +179,9 @@ class HostFile(_Section, frozen=True):
     telemetry_mode: str = ""
     """`OpenTelemetry`: the host exports spans; anything else: it does not."""
     retry: RetrySettings | None = None
+    file_watching_enabled: bool = True
+    watch_directories: tuple[str, ...] = ()
+    watch_files: tuple[str, ...] = ()
     logging: LoggingSettings = LoggingSettings()
     extensions: Extensions = Extensions()
 
@@ -164,11 +204,19 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     app_settings: Mapping[str, str]
     """The app's environment, local settings merged in: where connection strings are."""
     func_py: FuncPySettings
+    queues: QueueSettings
+    blobs: BlobSettings
     logging: LoggingSettings
     function_timeout: timedelta | None
     """How long an invocation may take; None: as long as it needs."""
     retry: RetrySettings | None
     functions: tuple[str, ...]
+    file_watching_enabled: bool
+    """Whether changes of files reload the app, where that is on."""
+    watch_directories: tuple[str, ...]
+    """Folders at the top of the root, all of whose files count for that."""
+    watch_files: tuple[str, ...]
+    """File names that count for that, besides those that always do."""
     telemetry_mode: str
     warnings: tuple[str, ...]
     """What to tell the user, one line each."""

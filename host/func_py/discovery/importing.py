@@ -108,6 +108,41 @@ def app_imports(root: Path, keep: Collection[str]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def imports_of_ours(roots: Collection[Path]) -> Iterator[None]:
+    """Import modules of the host while entered, though apps are loaded already.
+
+    What apps have put on the path is left out, and their own modules are out of sight.
+    """
+    entries = {str(entry) for root in roots for entry in (root, root / SITE_PACKAGES)}
+    path = list(sys.path)
+    names = {
+        name
+        for root in roots
+        for name, place in top_level_modules(root).items()
+        if name not in _NEVER_REPLACED and _is_from(sys.modules.get(name), place)
+    }
+    hidden = {
+        name: module for name, module in sys.modules.items() if name.partition(".")[0] in names
+    }
+    for name in hidden:
+        del sys.modules[name]
+    sys.path[:] = [entry for entry in path if entry not in entries]
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in [name for name in sys.modules if name.partition(".")[0] in names]:
+            del sys.modules[name]
+        sys.modules.update(hidden)
+
+
+def _is_from(module: ModuleType | None, place: Path) -> bool:
+    """Whether a module was loaded from a file, or from the folder of a package."""
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).resolve().is_relative_to(place.resolve())
+
+
 def top_level_modules(root: Path, *, with_folders: bool = False) -> dict[str, Path]:
     """Importable names that an app root offers, and the file or package folder of each.
 

@@ -44,7 +44,8 @@ class FunctionDraft:
     @property
     def location(self) -> str:
         """`file:line` of the user's code, or its file."""
-        return location_of(self.function) or str(self.script)
+        code = "" if self.error is not None else location_of(self.function)
+        return code or str(self.script)
 
 
 def index_module(module: ModuleType, script: Path) -> list[FunctionDraft]:

@@ -6,7 +6,7 @@ Built on the storage contract alone, so it works on any host, also for partition
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,6 +38,7 @@ from func_py.durable.model import (
     split_entity_id,
 )
 from func_py.durable.storage.base import REUSE_FINISHED, InstancePage, InstanceQuery, TaskHub
+from func_py.durable.storage.histories import history_pages, whole_history
 from func_py.errors import (
     FunctionNotRegistered,
     InstanceNotFinished,
@@ -210,7 +211,15 @@ class DurableClient:
 
     async def history(self, instance_id: str) -> Sequence[HistoryEvent]:
         """The committed events of the current execution, in order."""
-        return await self._hub.get_history(instance_id)
+        return await whole_history(self._hub, instance_id)
+
+    def history_pages(self, instance_id: str) -> AsyncIterator[Sequence[HistoryEvent]]:
+        """The same page by page, for a history that may be long.
+
+        Raises:
+            HistoryChanged: The execution was replaced meanwhile; begin again.
+        """
+        return history_pages(self._hub, instance_id)
 
     async def query(self, query: InstanceQuery) -> InstancePage:
         """One page of instances."""
@@ -245,8 +254,9 @@ class DurableClient:
         if state is None or not state.status.is_terminal:
             return 0
         count = 0
-        for event in await self._hub.get_history(instance_id):
-            if isinstance(event, SubOrchestrationCreated) and event.instance_id not in seen:
+        for event in await whole_history(self._hub, instance_id, SubOrchestrationCreated):
+            assert isinstance(event, SubOrchestrationCreated)
+            if event.instance_id not in seen:
                 count += await self._purge_tree(event.instance_id, seen)
                 if await self._hub.get_instance(event.instance_id) is not None:
                     return count

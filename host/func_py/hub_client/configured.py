@@ -28,6 +28,7 @@ def configured_hub(config: HostConfig) -> TaskHub:
         hub=config.durable.hub_name,
         state_dir=config.state_dir,
         partition_count=storage.partition_count,
+        uses_app_lease=config.durable.use_app_lease,
         options=config.storage_options,
         app_settings=config.app_settings,
     )

@@ -9,7 +9,7 @@ from func_py.durable.model import ActivityResult, ActivityTask, FailureDetails
 from func_py.errors import FunctionNotRegistered
 from func_py.invocation.invoker import Failure, Invoker, PreparedFunction
 from func_py.logs import user_traceback
-from func_py_bindings.activity import decode_input, encode_result
+from func_py_bindings.activity import activity_data, decode_input, encode_result
 from func_py_bindings.contract import FunctionSpec
 from func_py_bindings.durable_function import by_name, durable_functions
 from func_py_bindings.explained import explained_text
@@ -78,7 +78,7 @@ def _prepare(spec: FunctionSpec, invoker: Invoker) -> PreparedFunction[str | Non
     def finish(returned: object, outputs: Mapping[str, object]) -> str:
         return encode_result(returned, spec.name)
 
-    return invoker.prepare(spec, decode, finish)
+    return invoker.prepare(spec, decode, finish, activity_data(spec))
 
 
 def _durable_name(function: PreparedFunction[str | None, str]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 import threading
+from collections.abc import Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import azure.functions as func
@@ -17,6 +19,8 @@ current_invocation: ContextVar[InvocationContext | None] = ContextVar(
     "func_py_current_invocation", default=None
 )
 """The invocation that the running code belongs to; copied into its tasks and threads."""
+
+_NO_DATA: Mapping[str, object] = MappingProxyType({})
 
 
 class IdSource:
@@ -143,6 +147,8 @@ class InvocationContext(func.Context):  # type: ignore[misc]  # SDK is untyped
         self._trace_parent = trace_parent
         self._trace_state = trace_state
         self._trace: InvocationTrace | None = None
+        self.binding_data: Mapping[str, object] = _NO_DATA
+        """For binding expressions; empty unless a binding of the function may ask for it."""
 
     @property
     def invocation_id(self) -> str:

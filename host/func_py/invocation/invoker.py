@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -25,26 +25,38 @@ from func_py.invocation.context import (
     OutValue,
     current_invocation,
 )
+from func_py.invocation.services import fetched, written
 from func_py.invocation.threads import FunctionThreads
 from func_py.invocation.time_limit import TimeLimit
 from func_py.logs import user_traceback
 from func_py_bindings.contract import (
     RETURN,
+    BindingSpec,
     FunctionSpec,
+    InputFetcher,
     InputSource,
     Invocation,
+    OutputWriter,
+    Send,
     is_coroutine_callable,
 )
 from func_py_bindings.durable_client import without_middleware
 
 V = TypeVar("V")
 T = TypeVar("T")
+S = TypeVar("S")
 
 Finish = Callable[[object, Mapping[str, object]], T]
 """Turns the returned value and the values of named outputs into the caller's result."""
 
+BindingData = Callable[[V], Mapping[str, object]]
+"""Gives, of what `decode` takes, the names that binding expressions may refer to."""
+
 Around = Callable[[FunctionSpec, Callable[..., Any]], Callable[..., Any]]
 """Makes, of a function's code, code that does something before and after it; async where it is."""
+
+_FINISHED = frozenset({"http"})
+"""Types of outputs that the caller's `finish` takes care of."""
 
 _NO_OUTPUTS: Mapping[str, object] = MappingProxyType({})
 
@@ -78,6 +90,9 @@ class PreparedFunction(Generic[V, T]):
     takes_context: bool
     inputs: tuple[tuple[str, Callable[[Invocation], object]], ...]
     out_names: tuple[str, ...]
+    fetchers: tuple[tuple[str, Callable[[Invocation], Awaitable[object]]], ...]
+    writers: tuple[tuple[str, Callable[[Invocation, object], Send]], ...]
+    data: BindingData[V] | None
 
 
 class Invoker:
@@ -104,6 +119,8 @@ class Invoker:
         self._time_limit = TimeLimit(timeout, log.error)
         self._around = tuple(around)
         self._inputs = dict(inputs or {})
+        self._fetchers: dict[str, InputFetcher] = {}
+        self._writers: dict[str, OutputWriter] = {}
         self._threads = FunctionThreads(thread_count)
         self._ids = IdSource()
         self._thread_local = threading.local()
@@ -118,12 +135,23 @@ class Invoker:
         """Add sources of input bindings, by lower-case type, before functions are prepared."""
         self._inputs.update(inputs)
 
+    def add_services(
+        self, fetchers: Mapping[str, InputFetcher], writers: Mapping[str, OutputWriter]
+    ) -> None:
+        """Add what binds services, by lower-case type, before functions are prepared."""
+        self._fetchers.update(fetchers)
+        self._writers.update(writers)
+
     def add_around(self, around: Sequence[Around]) -> None:
         """Add outer wrappers, before functions are prepared."""
         self._around = (*self._around, *around)
 
     def prepare(
-        self, spec: FunctionSpec, decode: Callable[[V], object], finish: Finish[T]
+        self,
+        spec: FunctionSpec,
+        decode: Callable[[V], object],
+        finish: Finish[T],
+        data: BindingData[V] | None = None,
     ) -> PreparedFunction[V, T]:
         """Decide once how a function is called.
 
@@ -131,24 +159,29 @@ class Invoker:
             spec: The function.
             decode: Makes the trigger's argument from what `call` is given.
             finish: Makes the result of `call`. What either raises is a failure of the function.
+            data: What binding expressions may refer to; None: nothing of the trigger.
 
         Raises:
-            BindingError: An input binding has no source here, or refuses the function.
+            BindingError: A binding is of a type that is not served here, or refuses the function.
         """
         call = without_middleware(spec.function)
         for wrap in self._around:
             call = wrap(spec, call)
-        inputs = []
+        inputs, fetchers, writers = [], [], []
         for binding in spec.bindings:
-            if binding.name == spec.trigger.name or binding.direction != "in":
+            if binding.name == spec.trigger.name:
                 continue
-            source = self._inputs.get(binding.type.lower())
-            if source is None:
-                raise BindingError(
-                    spec.name, binding.name, f"this host gives no '{binding.type}' input."
-                )
+            kind = binding.type.lower()
             try:
-                inputs.append((binding.name, source.source(spec, binding)))
+                if binding.direction == "out":
+                    if kind not in _FINISHED:
+                        output = _served(self._writers, binding, "output")
+                        writers.append((binding.name, output.writer(spec, binding)))
+                elif kind in self._fetchers:
+                    fetchers.append((binding.name, self._fetchers[kind].fetcher(spec, binding)))
+                else:
+                    source = _served(self._inputs, binding, "input")
+                    inputs.append((binding.name, source.source(spec, binding)))
             except ValueError as exc:
                 raise BindingError(spec.name, binding.name, str(exc)) from exc
         bound = {binding.name for binding in spec.bindings}
@@ -164,6 +197,9 @@ class Invoker:
             out_names=tuple(
                 b.name for b in spec.bindings if b.direction == "out" and b.name != RETURN
             ),
+            fetchers=tuple(fetchers),
+            writers=tuple(writers),
+            data=data if fetchers or writers else None,
         )
 
     async def call(
@@ -217,8 +253,12 @@ class Invoker:
             arguments: dict[str, Any] = {function.trigger_name: function.decode(value)}
             if function.takes_context:
                 arguments["context"] = context
+            if function.data is not None:
+                context.binding_data = function.data(value)
             for input_name, source in function.inputs:
                 arguments[input_name] = source(context)
+            if function.fetchers:
+                arguments.update(await fetched(function.fetchers, context))
             for out in function.out_names:
                 arguments[out] = OutValue()
             with self._time_limit.watch(name, invocation_id, runs_on=not function.is_async):
@@ -236,6 +276,8 @@ class Invoker:
             if function.out_names:
                 outputs = {out: arguments[out].get() for out in function.out_names}
             result = function.finish(returned, outputs)
+            if function.writers:
+                await written(function.writers, context, {**outputs, RETURN: returned})
         except asyncio.CancelledError as exc:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -285,6 +327,13 @@ class Invoker:
     def _failed(self, name: str, invocation_id: str, started: float, text: str) -> None:
         line = _executed(name, "Failed", invocation_id, started)
         self._log.error(name, f"{line}\n{text}")
+
+
+def _served(services: Mapping[str, S], binding: BindingSpec, kind: str) -> S:
+    service = services.get(binding.type.lower())
+    if service is None:
+        raise ValueError(f"this host gives no '{binding.type}' {kind}.")
+    return service
 
 
 def _executed(name: str, outcome: str, invocation_id: str, started: float) -> str:

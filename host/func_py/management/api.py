@@ -36,8 +36,8 @@ from func_py.management.calls import (
 from func_py.management.entities import EntityApi
 from func_py.management.projection import (
     JsonObject,
-    history_entries,
     shown,
+    shown_history,
     status_object,
 )
 
@@ -165,8 +165,9 @@ class DurableApi:
         show_input = request.flag("showinput", True)
         body = status_object(state, show_input=show_input)
         if request.flag("showhistory", False) and state.status is not RuntimeStatus.PENDING:
-            entries = history_entries(
-                await self._client.history(state.instance_id),
+            entries = await shown_history(
+                self._client,
+                state.instance_id,
                 show_input=show_input,
                 show_output=request.flag("showhistoryoutput", False),
             )

@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
+from func_py.durable.client import DurableClient
 from func_py.durable.model import (
     EventRaised,
     EventSent,
@@ -35,8 +37,11 @@ from func_py.durable.model import (
     TimerFired,
     split_entity_id,
 )
+from func_py.errors import HistoryChanged
 
 JsonObject = dict[str, Any]
+
+_Completed = TaskCompleted | TaskFailed | SubOrchestrationCompleted | SubOrchestrationFailed
 
 
 def shown(text: str | None) -> Any:
@@ -84,39 +89,72 @@ def entity_object(state: InstanceState, *, with_state: bool) -> JsonObject:
     }
 
 
-def history_entries(
-    events: Sequence[HistoryEvent], *, show_input: bool, show_output: bool
-) -> list[JsonObject]:
-    """The history as the API shows it.
+class HistoryProjection:
+    """The history as the API shows it, made page by page.
 
     Turn brackets are left out; a scheduling event is merged into its completion, which gains
-    `ScheduledTime`, `FunctionName` and (with `show_input`) `Input`. Results are shown with
-    `show_output` only.
+    `ScheduledTime`, `FunctionName` and (with inputs) `Input`.
     """
-    finished = {
-        event.task_id
-        for event in events
-        if isinstance(
-            event,
-            TaskCompleted | TaskFailed | SubOrchestrationCompleted | SubOrchestrationFailed,
-        )
-    }
-    scheduled: dict[int, TaskScheduled | SubOrchestrationCreated] = {}
-    entries: list[JsonObject] = []
-    for event in events:
-        if isinstance(event, OrchestratorStarted | OrchestratorCompleted):
-            continue
-        if isinstance(event, TaskScheduled | SubOrchestrationCreated):
-            scheduled[event.task_id] = event
-            if event.task_id in finished:
+
+    def __init__(self, *, show_input: bool, show_output: bool) -> None:
+        self._show_input = show_input
+        self._show_output = show_output
+        self._scheduled: dict[int, TaskScheduled | SubOrchestrationCreated] = {}
+        self._entries: dict[int, JsonObject] = {}
+        """By number of the event, from 0."""
+        self._places: dict[int, int] = {}
+        """Task id to where the entry of its scheduling is, until it is merged."""
+        self._count = 0
+
+    def add(self, events: Sequence[HistoryEvent]) -> None:
+        """Take the next events; what is not shown of them is not kept."""
+        for number, event in enumerate(events, start=self._count):
+            if isinstance(event, OrchestratorStarted | OrchestratorCompleted):
                 continue
+            if isinstance(event, TaskScheduled | SubOrchestrationCreated):
+                self._scheduled[event.task_id] = self._kept(event)
+                self._places[event.task_id] = number
+            elif isinstance(event, _Completed) and event.task_id in self._places:
+                del self._entries[self._places.pop(event.task_id)]
+            self._entries[number] = self._entry(event)
+        self._count += len(events)
+
+    def entries(self) -> list[JsonObject]:
+        """All of it, in order."""
+        return list(self._entries.values())
+
+    def _kept(
+        self, event: TaskScheduled | SubOrchestrationCreated
+    ) -> TaskScheduled | SubOrchestrationCreated:
+        return event if self._show_input else replace(event, input=None)
+
+    def _entry(self, event: HistoryEvent) -> JsonObject:
         entry: JsonObject = {
             "EventType": type(event).__struct_config__.tag,
             "Timestamp": precise(event.timestamp),
         }
-        entry.update(_members(event, scheduled, show_input=show_input, show_output=show_output))
-        entries.append(entry)
-    return entries
+        members = _members(
+            event,
+            self._scheduled,
+            show_input=self._show_input,
+            show_output=self._show_output,
+        )
+        entry.update(members)
+        return entry
+
+
+async def shown_history(
+    client: DurableClient, instance_id: str, *, show_input: bool, show_output: bool
+) -> list[JsonObject]:
+    """The history of an instance as the API shows it."""
+    while True:
+        projection = HistoryProjection(show_input=show_input, show_output=show_output)
+        try:
+            async for events in client.history_pages(instance_id):
+                projection.add(events)
+        except HistoryChanged:
+            continue
+        return projection.entries()
 
 
 def _members(
@@ -149,12 +187,12 @@ def _members(
         case TaskCompleted() | SubOrchestrationCompleted():
             if show_output:
                 members["Result"] = shown(event.result)
-            members.update(_origin(scheduled.get(event.task_id), show_input=show_input))
+            members.update(_origin(scheduled.pop(event.task_id, None), show_input=show_input))
         case TaskFailed() | SubOrchestrationFailed():
             members["Reason"] = event.reason
             members["Details"] = event.details
             members["FailureDetails"] = msgspec.to_builtins(event.failure)
-            members.update(_origin(scheduled.get(event.task_id), show_input=show_input))
+            members.update(_origin(scheduled.pop(event.task_id, None), show_input=show_input))
         case TimerCreated() | TimerFired():
             members["FireAt"] = precise(event.fire_at)
         case EventSent():

@@ -108,7 +108,7 @@ def host_facts(
 ) -> HostFacts:
     """What the admin API says about this host."""
     return HostFacts(
-        host_id=environ.get(_HOST_ID) or _host_id(config.root),
+        host_id=host_id_of(config.root, environ),
         version=__version__,
         instance_id=new_id(),
         computer_name=socket.gethostname(),
@@ -117,7 +117,11 @@ def host_facts(
     )
 
 
-def _host_id(root: Path) -> str:
-    """The same for the same app on the same machine."""
+def host_id_of(root: Path, environ: Mapping[str, str]) -> str:
+    """What the hosts of an app have in common: as configured, else the name of the site in Azure,
+    else the same for the same app on the same machine."""
+    given = environ.get(_HOST_ID) or environ.get("WEBSITE_SITE_NAME", "")
+    if given:
+        return given.lower()[:32].rstrip("-")
     machine = "".join(c for c in socket.gethostname().lower() if c.isascii() and c.isalnum())
     return f"{machine[:21]}-{zlib.crc32(str(root).encode())}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from aiohttp import web
 
@@ -12,14 +11,14 @@ from func_py.clock import Clock
 from func_py.config.settings import RetrySettings
 from func_py.invocation import InvocationLog, Invoker, PreparedFunction, RetryingInvoker
 from func_py.invocation.results import no_result
+from func_py.runtime.retries import with_retry
 from func_py.timers.listener import Records, TimerListener, has_timer
 from func_py.timers.zone import schedule_zone
 from func_py.web import Mount
 from func_py.web.admin_calls import Call, CallMaker
-from func_py.web.drain import StopListening
 from func_py.web.front_end import REASON
 from func_py_bindings import warmup
-from func_py_bindings.contract import FunctionSpec, RetryPolicy
+from func_py_bindings.contract import FunctionSpec
 from func_py_bindings.timer import TimerFiring, timer_argument
 
 _WARMUP_PATH = "/admin/warmup"
@@ -36,7 +35,7 @@ async def timers_running(
     environ: Mapping[str, str],
     retry: RetrySettings | None,
     grace_s: float,
-) -> AsyncIterator[StopListening]:
+) -> AsyncIterator[Timers]:
     """Fire timer functions while entered; on the way out running ones get `grace_s` seconds.
 
     Yields:
@@ -45,7 +44,7 @@ async def timers_running(
     Raises:
         ConfigError: The setting for the time zone names none.
     """
-    timed = [_with_retry(spec, retry) for spec in functions if has_timer(spec)]
+    timed = [with_retry(spec, retry) for spec in functions if has_timer(spec)]
     retrying = RetryingInvoker(invoker, log, clock)
     prepared = {spec: _prepared_timer(spec, invoker) for spec in timed}
 
@@ -54,15 +53,35 @@ async def timers_running(
 
     listener = TimerListener(timed, fire, records, clock, schedule_zone(environ))
 
-    async def stop() -> None:
-        retrying.stop()
-        await listener.stop(grace_s)
-
+    timers = Timers(retrying, listener, grace_s)
     listener.start()
     try:
-        yield stop
+        yield timers
     finally:
-        await stop()
+        await timers.stop()
+
+
+class Timers:
+    """The running timers of a host."""
+
+    def __init__(self, retrying: RetryingInvoker, listener: TimerListener, grace_s: float) -> None:
+        self._retrying = retrying
+        self._listener = listener
+        self._grace_s = grace_s
+
+    async def stop(self) -> None:
+        """Fire no more and let running functions finish."""
+        self._retrying.stop()
+        await self._listener.stop(self._grace_s)
+
+    async def hand_over(self) -> None:
+        """Fire no more and free the timers for another process; returns while functions run."""
+        self._retrying.stop()
+        await self._listener.hand_over()
+
+    async def cut(self) -> None:
+        """End what still runs."""
+        await self._listener.stop(0)
 
 
 def timer_calls(invoker: Invoker) -> CallMaker:
@@ -103,15 +122,3 @@ class Warmup:
 
 def _prepared_timer(spec: FunctionSpec, invoker: Invoker) -> PreparedFunction[TimerFiring, None]:
     return invoker.prepare(spec, timer_argument(spec), no_result(spec))
-
-
-def _with_retry(spec: FunctionSpec, settings: RetrySettings | None) -> FunctionSpec:
-    """host.json's policy is for functions without one of their own."""
-    if spec.retry is not None or settings is None:
-        return spec
-    low = settings.delay_interval or settings.minimum_interval
-    high = settings.delay_interval or settings.maximum_interval
-    assert low is not None, "host.json was checked"
-    assert high is not None, "host.json was checked"
-    most = settings.max_retry_count
-    return replace(spec, retry=RetryPolicy(None if most < 0 else most, low, max(low, high)))

@@ -8,14 +8,10 @@ import signal
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from func_py.supervisor.protocol import Report, Stop
+from func_py.supervisor.exits import describe_exit
+from func_py.supervisor.protocol import Order, Report
 
 _FORK_SERVER_GONE = 255
-_HINTS = {
-    signal.SIGKILL: " (out of memory?)",
-    signal.SIGSEGV: " (a crash in native code)",
-    signal.SIGABRT: " (a crash in native code)",
-}
 
 
 class Child:
@@ -35,10 +31,10 @@ class Child:
             return None
         return report
 
-    def stop(self) -> None:
-        """Ask the child to drain and end. It may have ended already."""
+    def send(self, order: Order) -> None:
+        """Tell the child what to do. It may have ended already."""
         with contextlib.suppress(OSError):
-            self.channel.send(Stop())
+            self.channel.send(order)
 
     def kill(self) -> None:
         """End the child now, as a power cut would."""
@@ -54,14 +50,4 @@ class Child:
             # The exit code came through the fork server. The child itself may live on without it.
             self.kill()
             return "ended together with the fork server"
-        return _describe(code)
-
-
-def _describe(exit_code: int | None) -> str:
-    if exit_code is None or exit_code >= 0:
-        return f"ended with exit code {exit_code}"
-    try:
-        number = signal.Signals(-exit_code)
-    except ValueError:
-        return f"was killed by signal {-exit_code}"
-    return f"was killed by {number.name}{_HINTS.get(number, '')}"
+        return describe_exit(code)

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from func_py.invocation import Invoker
 from func_py.web.front_end import REASON
-from func_py_bindings.activity import decode_input, encode_result
+from func_py_bindings.activity import activity_data, decode_input, encode_result
 from func_py_bindings.contract import FunctionSpec
-from func_py_bindings.http import HttpResult, IncomingRequest, http_request
+from func_py_bindings.http import HttpResult, IncomingRequest, http_data, http_request
 
 Call = Callable[[str | None], Awaitable[object]]
 """Runs one function with the input of an admin; its failure is logged, not raised."""
@@ -81,7 +81,7 @@ def http_calls(invoker: Invoker) -> CallMaker:
     """Calls of HTTP functions: a POST whose body is the input; the response is dropped."""
 
     def make(spec: FunctionSpec) -> Call:
-        prepared = invoker.prepare(spec, http_request, HttpResult(spec).response)
+        prepared = invoker.prepare(spec, http_request, HttpResult(spec).response, http_data)
 
         async def call(text: str | None) -> object:
             request = IncomingRequest(
@@ -109,7 +109,7 @@ def activity_calls(invoker: Invoker) -> CallMaker:
         def finish(returned: object, outputs: Mapping[str, object]) -> str:
             return encode_result(returned, spec.name)
 
-        prepared = invoker.prepare(spec, decode, finish)
+        prepared = invoker.prepare(spec, decode, finish, activity_data(spec))
 
         async def call(text: str | None) -> object:
             return await invoker.call(prepared, _as_json(text), reason=REASON)

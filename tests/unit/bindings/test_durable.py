@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ class OneInvocation:
 
     invocation_id = "inv-7"
     function_name = "start"
+    binding_data: Mapping[str, object] = {}
 
 
 async def test_function_gets_a_client_of_its_invocation_instead_of_the_sdks_middleware() -> None:
@@ -190,4 +192,4 @@ def test_code_of_the_user_is_found_below_the_sdks_wrappers() -> None:
 def test_unknown_binding_type_names_the_nearest_and_all_supported_ones() -> None:
     text = default_registry().unknown("htpTrigger")
     assert "Did you mean 'httpTrigger'?" in text
-    assert "Supported types: activityTrigger, durableClient," in text
+    assert "Supported types: activityTrigger, blob, blobTrigger, durableClient," in text

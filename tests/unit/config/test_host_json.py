@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from func_py.config.host_json import load_host_config
-from func_py.config.settings import HostConfig
+from func_py.config.settings import HostConfig, QueueSettings
+from func_py.config.timespan import TimeSpan
 from func_py.errors import ConfigError
 
 Load = Callable[..., HostConfig]
@@ -313,7 +314,7 @@ def test_a_misspelt_key_of_a_section_that_is_not_read_is_reported(load: Load) ->
     config = load(
         """{"version": "2.0",
             "logging": {"applicationInsights": {"samplingSetings": {"isEnabled": true}}},
-            "extensions": {"queues": {"bachSize": 8, "brandNew": 1}}}"""
+            "extensions": {"serviceBus": {"prefechCount": 8, "brandNew": 1}}}"""
     )
 
     assert config.warnings == (
@@ -321,7 +322,10 @@ def test_a_misspelt_key_of_a_section_that_is_not_read_is_reported(load: Load) ->
             "host.json: unknown key 'logging.applicationInsights.samplingSetings'. "
             "Did you mean 'samplingSettings'?"
         ),
-        "host.json: unknown key 'extensions.queues.bachSize'. Did you mean 'batchSize'?",
+        (
+            "host.json: unknown key 'extensions.serviceBus.prefechCount'. "
+            "Did you mean 'prefetchCount'?"
+        ),
     )
 
 
@@ -330,4 +334,58 @@ def test_a_section_of_version_1_names_its_place_today(load: Load) -> None:
 
     assert config.warnings == (
         "host.json: 'http' has no effect: it is of version 1: use 'extensions.http'.",
+    )
+
+
+def queues(body: str) -> str:
+    return f'{{"version": "2.0", "extensions": {{"queues": {body}}}}}'
+
+
+def test_how_queues_are_listened_to(load: Load) -> None:
+    config = load(
+        queues(
+            '{"batchSize": 32, "newBatchThreshold": 0, "maxDequeueCount": 1, "messageEncoding": '
+            '"None", "maxPollingInterval": "00:00:05", "visibilityTimeout": "00:00:30"}'
+        )
+    )
+
+    assert config.warnings == ()
+    assert config.queues == QueueSettings(
+        batch_size=32,
+        new_batch_threshold=0,
+        max_dequeue_count=1,
+        message_encoding="None",
+        max_polling_interval=TimeSpan(seconds=5),
+        visibility_timeout=TimeSpan(seconds=30),
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ('{"batchSize": 33}', "extensions.queues.batchSize"),
+        ('{"messageEncoding": "utf8"}', 'messageEncoding: expected "base64" or "none"'),
+        ('{"maxPollingInterval": "00:00:00.05"}', "maxPollingInterval: must be at least"),
+        ('{"visibilityTimeout": "8.00:00:00"}', "visibilityTimeout: must be from"),
+    ],
+)
+def test_what_cannot_be_asked_of_queues(load: Load, body: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        load(queues(body))
+
+
+def test_unknown_key_of_queues_is_told(load: Load) -> None:
+    (warning,) = load(queues('{"maxDequeCount": 1}')).warnings
+
+    assert "Did you mean 'maxDequeueCount'?" in warning
+
+
+def test_life_cycle_events_that_are_not_published_are_said_to_have_no_effect(load: Load) -> None:
+    config = load(durable('{"Notifications": {"eventGrid": {"topicEndpoint": "x"}}}'))
+
+    assert config.warnings == (
+        (
+            "host.json: 'extensions.durableTask.notifications' has no effect: "
+            "life cycle events are not published."
+        ),
     )

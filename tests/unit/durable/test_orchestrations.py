@@ -20,7 +20,6 @@ from func_py.durable.model import (
     SubOrchestrationCreated,
     TaskFailed,
     TimerFired,
-    partition_of,
 )
 from func_py.durable.storage.base import Mail
 
@@ -294,7 +293,9 @@ async def test_an_idle_instance_is_dropped_from_memory_and_goes_on(
     async with host(hub_factory, options=options) as h:
         instance_id = await h.client.start("waits")
         await h.wait_for(instance_id, RuntimeStatus.RUNNING)
-        slots = h.engine._partitions[partition_of(instance_id, 4)]._slots
+        partition = h.engine._holdings.of(instance_id)
+        assert partition is not None
+        slots = partition._slots
 
         async def dropped() -> bool:
             return instance_id not in slots
@@ -304,3 +305,19 @@ async def test_an_idle_instance_is_dropped_from_memory_and_goes_on(
         state = await h.wait_for(instance_id)
 
     assert state.output == "1"
+
+
+async def test_an_execution_that_asks_for_too_many_tasks_fails(hub_factory: HubFactory) -> None:
+    async with host(hub_factory, options=EngineOptions(max_actions=2)) as h:
+        state = await h.run("parent")
+
+    assert state.status is RuntimeStatus.FAILED
+    assert state.output is not None
+    assert "Maximum amount of orchestration actions (2) has been reached." in state.output
+
+
+async def test_an_execution_may_ask_for_as_many_tasks_as_it_is_allowed(
+    hub_factory: HubFactory,
+) -> None:
+    async with host(hub_factory, options=EngineOptions(max_actions=3)) as h:
+        assert (await h.run("parent")).status is RuntimeStatus.COMPLETED

@@ -7,7 +7,15 @@ import click
 from func_py.cli import LazyGroup
 
 
-@click.group("hub", cls=LazyGroup, lazy={})
+@click.group(
+    "hub",
+    cls=LazyGroup,
+    lazy={
+        "list": "hub.whole:list_command",
+        "reset": "hub.whole:reset_command",
+        "delete": "hub.whole:delete_command",
+    },
+)
 def hub_group() -> None:
     """Work on task hubs as a whole.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -51,6 +52,9 @@ class ActivityPool:
     A call that is running, or whose result was given to `done`, is in `held`: it is not started
     again when its partition is recovered by this same process. Durable HTTP calls wait for servers,
     some of them for hours, so they take no worker from the others: each runs by itself.
+
+    Each call begins with the context variables of this pool's maker: what another call has set, in
+    this orchestration or any other, is not its business.
     """
 
     def __init__(
@@ -78,9 +82,11 @@ class ActivityPool:
         self._unstarted = 0
         """Workers that exist and have not taken a call yet."""
         self._closed = False
+        self._context = contextvars.copy_context()
         self.held: set[TaskKey] = set()
-        self.started = 0
-        """Calls taken out of the queue so far."""
+        """Calls that are queued here, were begun, or whose result is not stored yet."""
+        self.ended = 0
+        """Calls out of the queue that have ended so far."""
         self.trader: Trader | None = None
         """Set while there are other hosts."""
 
@@ -105,14 +111,17 @@ class ActivityPool:
                 continue
             self.held.add(key)
             if task.name == HTTP_ACTIVITY_NAME:
-                alone = loop.create_task(self._one(task))
+                alone = loop.create_task(self._one(task), context=self._context.copy())
                 self._alone.add(alone)
                 alone.add_done_callback(self._alone.discard)
             else:
                 self._queue.append(task)
+        self._hire(loop)
+
+    def _hire(self, loop: asyncio.AbstractEventLoop) -> None:
         wanted = min(self._limit - len(self._workers), len(self._queue) - self._unstarted)
         for _ in range(wanted):
-            worker = loop.create_task(self._work())
+            worker = loop.create_task(self._work(), context=self._context.copy())
             self._unstarted += 1
             self._workers.add(worker)
         if self.trader is not None:
@@ -160,13 +169,14 @@ class ActivityPool:
         self.held.discard(key)
         self._poison.activities_settled([key])
 
+    def start_no_more(self) -> Sequence[ActivityTask]:
+        """Give up the calls that have not begun, for good; running ones go on."""
+        self._closed = True
+        return self.withdraw(lambda _: True)
+
     async def close(self, grace: float) -> None:
         """Start nothing more; give running calls `grace` seconds, then cancel them."""
-        self._closed = True
-        self._queue.clear()
-        for _, timer in self._waiting.values():
-            timer.cancel()
-        self._waiting.clear()
+        self.start_no_more()
         workers = [*self._workers, *self._alone]
         if workers:
             _, pending = await asyncio.wait(workers, timeout=grace)
@@ -188,12 +198,16 @@ class ActivityPool:
                 if not self._heartbeat.is_fresh:
                     await self._heartbeat.wait()
                     continue
-                self.started += 1
                 await self._one(self._queue.popleft())
+                self.ended += 1
+                if not _is_same(contextvars.copy_context(), self._context):
+                    break
         finally:
             # Not by a callback of the task, which comes an iteration of the loop later: a call
             # that is queued meanwhile would wait for workers that have ended.
             self._workers.discard(worker)
+            if self._queue and not self._closed:
+                self._hire(asyncio.get_running_loop())
             if self.trader is not None:
                 self.trader.hungry()
 
@@ -206,6 +220,7 @@ class ActivityPool:
             return
         except asyncio.CancelledError:
             if self._closed:
+                self.held.discard(task_key(task))
                 raise
             # User code cancelled itself; that is its failure, not ours.
             result = ActivityResult(
@@ -261,3 +276,10 @@ class ActivityPool:
         self._waiting.pop(key, None)
         self.held.discard(key)
         self.dispatch([task])
+
+
+def _is_same(one: contextvars.Context, other: contextvars.Context) -> bool:
+    """Do both have the same values? Not `==`, which asks the values, and those are the user's."""
+    if len(one) != len(other):
+        return False
+    return all(other.get(variable, one) is value for variable, value in one.items())

@@ -14,7 +14,7 @@ from func_py.durable.engine.entity_turns import (
     sort_out,
     unchanged,
 )
-from func_py.durable.engine.orchestrations import Owner
+from func_py.durable.engine.owner import Owner
 from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.slot import Running, Slot
 from func_py.durable.model import (
@@ -67,7 +67,7 @@ class Entities:
             self._owner.discard(strays)
         if requests:
             slot.busy = True
-            self._owner.spawn(self._run(slot, state, requests))
+            self._owner.operate(self._run(slot, state, requests))
         elif slot.inbox:
             self._owner.enqueue(slot)
         else:

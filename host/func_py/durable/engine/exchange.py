@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ import msgspec
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.activities import ActivityPool, task_key
+from func_py.durable.engine.background import Background
 from func_py.durable.engine.effects import derived_id
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.turns import activity_event
@@ -36,11 +37,9 @@ T = TypeVar("T")
 
 log = logging.getLogger("func_py.durable.activities")
 
-_TICK = timedelta(milliseconds=100)
-"""How often a queue is looked at while there are other hosts."""
-
-_TICKS_KEPT = 5
-"""A host keeps what it will get to in so many ticks, at the pace of the last one."""
+_LOOK = timedelta(milliseconds=500)
+"""How often a queue is looked at while there are other hosts: it keeps as many calls as have ended
+since the last look, for it will get to these by the next one."""
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -69,8 +68,8 @@ class Exchange:
         self._is_open = False
         self._claiming: asyncio.Task[None] | None = None
         self._alarm: Timer | None = None
-        self._started = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = 0
+        self._storing = Background(_say_failed)
 
     # ---- offering and claiming -------------------------------------------------------------
 
@@ -94,8 +93,8 @@ class Exchange:
     def queued(self) -> None:
         """Calls may be waiting in the queue."""
         if self._alarm is None and self._is_open and self._pool.queue_length:
-            self._started = self._pool.started
-            self._alarm = self._clock.call_at(self._clock.now() + _TICK, self._tick)
+            self._ended = self._pool.ended
+            self._alarm = self._clock.call_at(self._clock.now() + _LOOK, self._look)
 
     def hungry(self) -> None:
         """There may be nothing to do for some worker."""
@@ -106,14 +105,15 @@ class Exchange:
         """Let other hosts have these, which the pool does not hold any more."""
         # A claim under way would only bring them back.
         self._stop_claiming()
-        self._spawn(self._offer_now(tasks))
+        self._storing.spawn(self._offer_now(tasks))
 
-    def _tick(self) -> None:
+    def _look(self) -> None:
         self._alarm = None
         if not self._is_open:
             return
-        pace = self._pool.started - self._started
-        surplus = self._pool.take_tail(pace * _TICKS_KEPT)
+        if self._pool.queue_length:
+            self._stop_claiming()  # it began when there was less to do
+        surplus = self._pool.take_tail(self._pool.ended - self._ended)
         if surplus:
             self.offer(surplus)
         self.queued()
@@ -148,7 +148,7 @@ class Exchange:
 
     def hand_in(self, key: TaskKey, event: HistoryEvent) -> None:
         """Store the result of a call that we hold; whoever owns the partition gets it."""
-        self._spawn(self._hand_in_now(key, event))
+        self._storing.spawn(self._hand_in_now(key, event))
 
     async def _hand_in_now(self, key: TaskKey, event: HistoryEvent) -> None:
         try:
@@ -185,10 +185,8 @@ class Exchange:
     async def close(self, grace_s: float) -> None:
         """Trade no more; what is on its way to the store gets `grace_s` seconds."""
         self.shut()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_s)
-        for task in list(self._tasks):
-            task.cancel()
+        await self._storing.wait(grace_s)
+        await self._storing.cancel()
 
     async def _persist(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         """Repeat a call until the store answers."""
@@ -205,12 +203,6 @@ class Exchange:
                 self._outage.ended(what, failures)
                 return answer
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
 
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("A step of the exchange of activities failed.", exc_info=error)
+def _say_failed(error: BaseException) -> None:
+    log.error("A step of the exchange of activities failed.", exc_info=error)

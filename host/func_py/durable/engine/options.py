@@ -20,10 +20,16 @@ class EngineOptions:
     `verify`: replay finished orchestrations once and compare (development)."""
 
     max_activities: int = field(default_factory=_default_concurrency)
+    max_orchestrators: int | None = None
+    """Orchestrations at a turn at once, see `TurnLimit` (host.json
+    maxConcurrentOrchestratorFunctions); None: no limit, so that group commit is as wide as it can
+    be."""
     max_entities: int = field(default_factory=_default_concurrency)
     """Entities running at once (host.json maxConcurrentEntityFunctions)."""
     max_entity_batch: int = 5000
     """Operations of one entity in one turn (host.json maxEntityOperationBatchSize)."""
+    max_actions: int = 100_000
+    """Tasks of one execution; it fails with more (host.json maxOrchestrationActions)."""
     session_bytes: int = 256 * 1024 * 1024
     session_idle: timedelta = timedelta(seconds=30)
     timer_horizon: timedelta = timedelta(minutes=5)
@@ -36,5 +42,7 @@ class EngineOptions:
     """Orchestrations are spans of a distributed trace; what they cause belongs to them."""
     turns_per_slice: int = 64
     """Turns run before the event loop gets to do something else."""
+    max_replays: int = 8
+    """Histories read at a time to bring executions back."""
     replay_slice: int = 500
     """Stored events fed before the event loop gets to do something else."""

@@ -8,17 +8,20 @@ together. Effects (activities, timers) start only after the commit answered.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections import deque
 from collections.abc import Coroutine, Sequence
-from typing import Protocol
+from datetime import datetime
 
 from func_py.durable.engine.activities import task_key
+from func_py.durable.engine.background import Background
 from func_py.durable.engine.entities import Entities
 from func_py.durable.engine.loader import Loader, closed_turns
 from func_py.durable.engine.orchestrations import Orchestrations
 from func_py.durable.engine.outage import Retries
+from func_py.durable.engine.owner import Processor
 from func_py.durable.engine.parts import Parts
+from func_py.durable.engine.ready import ReadySlots
 from func_py.durable.engine.slot import Item, Running, Slot
 from func_py.durable.engine.timers import TimerHeap
 from func_py.durable.engine.turns import activity_event
@@ -36,34 +39,15 @@ from func_py.durable.model import (
 from func_py.durable.storage.base import (
     Committed,
     Lease,
+    Lost,
     LostReason,
     Mail,
-    Recovered,
     TaskKey,
     Turn,
 )
 from func_py.errors import LeaseLost, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
-
-
-class Processor(Protocol):
-    """What is done with instances of one kind."""
-
-    def begin(self, slot: Slot) -> Running | None:
-        """Start a turn of a slot that is not busy and has something in its inbox.
-
-        None: nothing is to be stored now; a turn that is found later is submitted.
-        """
-        ...
-
-    def quarantine(self, slot: Slot, error: Exception) -> Running | None:
-        """The instance cannot be run; keep it from taking anything else down."""
-        ...
-
-    def refused(self, slot: Slot, detail: str) -> None:
-        """The store will not take the values of a turn, and nobody else's turn suffered."""
-        ...
 
 
 class Partition:
@@ -73,13 +57,19 @@ class Partition:
         self.lease = lease
         self._parts = parts
         self._slots: dict[str, Slot] = {}
-        self._ready: deque[Slot] = deque()
+        self._ready = ReadySlots(parts.turns)
         self._pumping = False
+        self._begins_operations = True
         self._leaving = False
         self._closed = False
         self._retries = Retries(parts.clock, self.enqueue)
         self._loader = Loader(
-            parts.hub, parts.functions, parts.poison, parts.clock, parts.options.replay_slice
+            parts.hub,
+            parts.functions,
+            parts.poison,
+            parts.clock,
+            parts.options.replay_slice,
+            parts.replays,
         )
         self._orchestrations = Orchestrations(self, parts)
         self._entities = Entities(self, parts)
@@ -87,7 +77,9 @@ class Partition:
         self._horizon = parts.clock.now()
         self._early: list[Mail] | None = []
         """Mail that came before what was stored is recovered: it is newer than that."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(self._failed)
+        self._operations = Background(self._failed)
+        self._context = contextvars.copy_context()
 
     @property
     def is_recovered(self) -> bool:
@@ -104,8 +96,8 @@ class Partition:
     async def recover(self) -> None:
         """Take over what the store holds for this partition; raises LeaseLost."""
         until = self._parts.clock.now() + self._parts.options.timer_horizon
-        found: Recovered = await self._parts.hub.recover(self.lease, until)
-        if self._closed:
+        found = await self._parts.hub.recover(self.lease, until)
+        if not self.takes_results:
             return
         self._horizon = until
         early, self._early = self._early, None
@@ -130,6 +122,16 @@ class Partition:
         if not self._closed:
             self._timers.add(timers)
 
+    async def take_back(self) -> None:
+        """Run the activities of this partition that nobody runs."""
+        try:
+            tasks = await self._parts.hub.take_back_activities(self.lease)
+        except LeaseLost as error:
+            self._parts.lost(self, str(error))
+            return
+        if not self._closed:
+            self._parts.pool.dispatch(tasks)
+
     def deliver(self, mail: Mail) -> None:
         """Put a message into its instance's inbox; stale mail and second deliveries are dropped."""
         if self._leaving or self._closed or mail.epoch != self.lease.epoch:
@@ -141,6 +143,9 @@ class Partition:
         event = message.event
         slot = self._slots.get(message.instance_id)
         if slot is not None and message.id in slot.seen:
+            if not slot.busy and all(item.message_id != message.id for item in slot.inbox):
+                # It is in history already, and stored once more.
+                self.discard([Item(event, message.execution_id, message_id=message.id)])
             return
         if slot is None:
             slot = self._slots[message.instance_id] = Slot(message.instance_id)
@@ -191,13 +196,15 @@ class Partition:
         if slot.queued or slot.busy or slot.parked:
             return
         slot.queued = True
-        self._ready.append(slot)
+        self._ready.put(slot)
         self._pump_soon()
 
     def _pump_soon(self) -> None:
         if not self._pumping and not self._closed:
             self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            # Not in the context of the caller, which may be an activity with variables of its own.
+            context = self._context.copy()
+            asyncio.get_running_loop().call_soon(self._pump, context=context)
 
     def _pump(self) -> None:
         """Run turns for one slice of the loop, then hand them to the store together."""
@@ -208,39 +215,70 @@ class Partition:
             self._parts.heartbeat.then(self._pump_soon)
             return
         batch: list[Running] = []
-        for _ in range(min(self._parts.options.turns_per_slice, len(self._ready))):
-            slot = self._ready.popleft()
+        for _ in range(self._parts.options.turns_per_slice):
+            slot = self._ready.take()
+            if slot is None:
+                break
             slot.queued = False
             if slot.busy or not slot.inbox or self._slots.get(slot.instance_id) is not slot:
                 continue
-            try:
-                running = self._processor(slot).begin(slot)
-            except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
-                running = self._processor(slot).quarantine(slot, error)
+            running = self._begin(slot)
             if running is not None:
                 batch.append(running)
         if batch:
-            self.spawn(self._commit(batch))
-        if self._ready:
+            self._commit(batch)
+        if self._ready.has_next:
             self._pump_soon()
+        elif self._ready:
+            self._parts.turns.wait(self._pump)
+
+    def _run(self, slot: Slot) -> None:
+        """A turn of one slot that has its place already."""
+        running = self._begin(slot)
+        if running is not None:
+            self._commit([running])
+
+    def _begin(self, slot: Slot) -> Running | None:
+        """Let the slot have a turn; an orchestration has its place until that is stored."""
+        if slot.is_entity and not self._begins_operations:
+            return None
+        try:
+            running = self._processor(slot).begin(slot)
+        except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
+            running = self._processor(slot).quarantine(slot, error)
+        if running is not None and not slot.is_entity:
+            self._parts.turns.take()
+        return running
 
     def _processor(self, slot: Slot) -> Processor:
-        return self._entities if slot.instance_id.startswith("@") else self._orchestrations
+        return self._entities if slot.is_entity else self._orchestrations
 
     def submit(self, running: Running) -> None:
         """See `Owner.submit`."""
         if not self._closed:
-            self.spawn(self._commit([running]))
+            if not running.slot.is_entity:
+                self._parts.turns.take()
+            self._commit([running])
 
     # ---- loading ---------------------------------------------------------------------------
 
     def load(self, slot: Slot, *, history: bool) -> None:
         """See `Owner.load`."""
         slot.busy = True
+        if not slot.is_entity:
+            self._parts.turns.take()
         self.spawn(self._load_now(slot, history=history))
 
     async def _load_now(self, slot: Slot, *, history: bool) -> None:
+        try:
+            await self._load(slot, history=history)
+        finally:
+            if not slot.is_entity:
+                self._parts.turns.give(1)
+
+    async def _load(self, slot: Slot, *, history: bool) -> None:
         generation = slot.generation
+        before = list(slot.inbox)
         try:
             there = await self._loader.load(slot, history=history)
         except StorageUnavailable as error:
@@ -255,6 +293,10 @@ class Partition:
         if self._closed or self._slots.get(slot.instance_id) is not slot:
             return
         slot.busy = False
+        if len(slot.inbox) < len(before):
+            # What history has already, and is stored all the same.
+            kept = {item.message_id for item in slot.inbox}
+            self.discard([i for i in before if i.message_id and i.message_id not in kept])
         unanswered, slot.unanswered = slot.unanswered, None
         if slot.generation != generation:
             slot.forget()
@@ -268,23 +310,53 @@ class Partition:
             self.discard(stray)
             self._detach(slot)
         elif slot.inbox:
-            self.enqueue(slot)
+            # At once, not behind others: what is loaded weighs something.
+            self._run(slot)
         else:
             self.evict(slot)
 
     # ---- committing ------------------------------------------------------------------------
 
-    async def _commit(self, batch: Sequence[Running]) -> None:
+    def _commit(self, batch: Sequence[Running]) -> None:
+        """Give turns to the store, at once: a task would begin an iteration of the loop later."""
         failures = self._parts.outage.failures
+        commit: asyncio.Future[Sequence[Committed | Lost]]
         try:
-            outcomes = await self._parts.hub.commit([running.turn for running in batch])
+            commit = asyncio.ensure_future(self._parts.hub.commit([r.turn for r in batch]))
+        except Exception as error:  # noqa: BLE001 - handled where the others are
+            commit = asyncio.get_running_loop().create_future()
+            commit.set_exception(error)
+
+        def answered(commit: asyncio.Future[Sequence[Committed | Lost]]) -> None:
+            try:
+                self._answered(batch, commit, failures)
+            except Exception as error:  # noqa: BLE001 - one edge: memory may be half changed
+                self._failed(error)
+            finally:
+                self._parts.turns.give(sum(not running.slot.is_entity for running in batch))
+
+        commit.add_done_callback(answered)
+        self._background.add(commit)
+
+    def _answered(
+        self,
+        batch: Sequence[Running],
+        commit: asyncio.Future[Sequence[Committed | Lost]],
+        failures: int,
+    ) -> None:
+        try:
+            outcomes = commit.result()
         except StorageUnavailable as error:
             for running in batch:
                 self._undo(running)
                 running.slot.unanswered = running.turn
             self._later([running.slot for running in batch], error)
             return
-        except BaseException:
+        except asyncio.CancelledError:
+            for running in batch:
+                self._undo(running)
+            return
+        except Exception:
             for running in batch:
                 self._undo(running)
             raise
@@ -292,9 +364,10 @@ class Partition:
         self._retries.answered()
         reach("turn.after_commit")
         why = ""
+        now = self._parts.clock.now()
         for running, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Committed):
-                self._settle(running, outcome)
+                self._settle(running, outcome, now)
                 continue
             self._undo(running)
             if self._closed:
@@ -310,7 +383,7 @@ class Partition:
         if why:
             self._parts.lost(self, why)
 
-    def _settle(self, running: Running, outcome: Committed) -> None:
+    def _settle(self, running: Running, outcome: Committed, now: datetime) -> None:
         """The turn is durable: let its effects happen."""
         slot, _, turn = running
         state = turn.state
@@ -336,9 +409,7 @@ class Partition:
         if turn.activities and not self._leaving:
             self._parts.pool.dispatch(turn.activities)
         if state.status.is_terminal:
-            if slot.session is not None:
-                slot.session.close()
-                slot.session = None
+            slot.end_session()
             self._parts.sessions.dropped(slot)
             if state.status is not RuntimeStatus.TERMINATED and state.entity is None:
                 self._parts.finished(state)
@@ -349,21 +420,18 @@ class Partition:
                 return
         elif slot.session is not None and not slot.session.sticky:
             # Code that reads its whole history is replayed for each turn.
-            slot.session.close()
-            slot.session = None
+            slot.end_session()
             self._parts.sessions.dropped(slot)
         else:
-            self._parts.sessions.used(slot, self._parts.clock.now())
+            self._parts.sessions.used(slot, now)
         if slot.inbox:
             self.enqueue(slot)
-        elif slot.size == 0 and not slot.opened:
+        elif not slot.opened and not slot.is_worth_keeping:
             self.forget(slot)
 
     def _continued(self, slot: Slot, turn: Turn) -> None:
         """The next execution begins with a session of its own."""
-        if slot.session is not None:
-            slot.session.close()
-            slot.session = None
+        slot.end_session()
         self._parts.sessions.dropped(slot)
         if closed_turns(turn.events) == 0:
             slot.opened = turn.events
@@ -390,7 +458,7 @@ class Partition:
     def discard(self, items: Sequence[Item]) -> None:
         """See `Owner.discard`."""
         messages = [item.message_id for item in items if item.message_id]
-        activities: list[TaskKey] = [item.task for item in items if item.task is not None]
+        activities = [item.task for item in items if item.task is not None]
         self._parts.pool.release(activities)
         if messages or activities:
             self.spawn(self._discard_now(messages, activities))
@@ -408,9 +476,7 @@ class Partition:
         """Drop an idle instance from memory; False when it is in use."""
         if slot.busy or slot.inbox or slot.queued:
             return False
-        if slot.session is not None:
-            slot.session.close()
-            slot.session = None
+        slot.end_session()
         self.forget(slot)
         return True
 
@@ -434,32 +500,33 @@ class Partition:
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """See `Owner.spawn`."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
+        self._background.spawn(work)
 
-    def _reap(self, task: asyncio.Future[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
-            if not self._closed:
-                self._parts.lost(self, str(error))
+    def operate(self, work: Coroutine[None, None, None]) -> None:
+        """See `Owner.operate`."""
+        self._operations.spawn(work)
+
+    def _failed(self, error: BaseException) -> None:
+        log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
+        if not self._closed:
+            self._parts.lost(self, str(error))
 
     async def leave(self, patience_s: float) -> None:
         """Take nothing more, store what was begun, and close. The next owner gets all the rest.
 
-        Operations of an entity that last longer than `patience_s` run again there.
+        Operations of entities get `patience_s` seconds, in which the others are not kept waiting;
+        what lasts longer runs again there.
         """
+        self._begins_operations = False
+        await self._operations.wait(patience_s)
         self._leaving = True
         self._timers.close()
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + patience_s
-        while (self._ready and self._parts.heartbeat.is_fresh) or self._tasks:
-            self._pump()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=max(0.0, deadline - loop.time()))
-            if loop.time() >= deadline:
-                break
+        while self._background or self._ready.has_next:
+            if self._parts.heartbeat.is_fresh:
+                self._pump()
+            else:
+                self._ready.clear()
+            await self._background.wait()
         self.close()
 
     def close(self) -> None:
@@ -471,13 +538,7 @@ class Partition:
             self._detach(slot)
         self._ready.clear()
 
-    async def settle(self) -> None:
-        """Run the turns that are ready and wait until they are stored."""
-        while self._ready or self._tasks:
-            self._pump()
-            await self.wait_idle()
-
     async def wait_idle(self) -> None:
-        """Wait for commits and loads that are under way."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Wait for commits, loads and operations that are under way."""
+        await self._background.wait()
+        await self._operations.wait()

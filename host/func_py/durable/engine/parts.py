@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from func_py.clock import Clock
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool
 from func_py.durable.engine.exchange import Exchange
 from func_py.durable.engine.functions import FunctionTable
@@ -16,6 +18,7 @@ from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
+from func_py.durable.engine.turn_limit import TurnLimit
 from func_py.durable.model import InstanceState
 from func_py.durable.storage.base import TaskHub
 
@@ -35,6 +38,9 @@ class Parts:
     exchange: Exchange
     heartbeat: Heartbeat
     entities: EntityPool
+    turns: TurnLimit
+    replays: asyncio.Semaphore
+    """Bounds the histories that are read at a time, each a page."""
     delivers_once: bool
     """The hub gives no message again that a turn took (Capability.TRANSACTIONS)."""
     poison: Poison
@@ -48,3 +54,5 @@ class Parts:
     """An execution ended by its own code."""
     ended: Callable[[InstanceState], None]
     """An orchestration ended, in whatever way."""
+    misfits: Misfits | None
+    """Is told of instances that do not fit the code, which are held; None: they are failed."""

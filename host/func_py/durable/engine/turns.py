@@ -176,6 +176,10 @@ def terminating_turn(
     return turn
 
 
+CHILD_EVENTS = (SubOrchestrationCreated, SubOrchestrationCompleted, SubOrchestrationFailed)
+"""What `open_children` needs of a history."""
+
+
 def open_children(events: Sequence[HistoryEvent]) -> list[str]:
     """Ids of the sub-orchestrations that history does not know to have ended."""
     ended = {

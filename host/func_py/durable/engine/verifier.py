@@ -11,10 +11,11 @@ import logging
 from datetime import timedelta
 
 from func_py.durable.engine.functions import FunctionTable
-from func_py.durable.model import ExecutionStarted, InstanceState, RuntimeStatus
+from func_py.durable.model import ExecutionStarted, HistoryEvent, InstanceState, RuntimeStatus
 from func_py.durable.replay import verify
 from func_py.durable.storage.base import TaskHub
-from func_py.errors import StorageUnavailable
+from func_py.durable.storage.histories import history_pages
+from func_py.errors import HistoryChanged, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.replay")
 
@@ -58,12 +59,16 @@ class Verifier:
             log.error("Verification replay failed.", exc_info=error)
 
     async def _verify(self, state: InstanceState) -> None:
+        history: list[HistoryEvent] = []
         try:
-            history = await self._hub.get_history(state.instance_id)
-        except StorageUnavailable:
+            async for events in history_pages(self._hub, state.instance_id):
+                history += events
+                if len(history) > MAX_EVENTS:
+                    return
+        except (StorageUnavailable, HistoryChanged):
             return
         orchestrator = self._functions.orchestrator(state.name)
-        if orchestrator is None or not history or len(history) > MAX_EVENTS:
+        if orchestrator is None:
             return
         started = next((e for e in history if isinstance(e, ExecutionStarted)), None)
         if started is None or started.execution_id != state.execution_id:

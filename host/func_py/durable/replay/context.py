@@ -106,6 +106,12 @@ class RecordingContext(ExplainingContext):
         self.next_input: str | None = None
 
     @property
+    def actions(self) -> int:
+        """How many tasks were made: their numbers count them."""
+        number: int = self._sequence_number
+        return number
+
+    @property
     def histories(self) -> list[SdkEvent]:
         """See the SDK. A live session keeps no history, so its owner must ask for replay first."""
         if not self.is_history_whole:

@@ -5,6 +5,9 @@ messages on their way to them, and the work they handed out; it fences writers; 
 Everything else (turns, retries, cascades, waiting, serialisation of user values) is built above it.
 `tests/conformance` holds a test per clause and runs on every provider.
 
+It is longer than other modules, because a contract is read as a whole: the clauses, the values they
+speak of, and the verbs that cite them.
+
 CONTRACT
 
  1. `create_instance` is atomic with the reuse policy: the policy is checked on the row, everything
@@ -35,26 +38,30 @@ CONTRACT
  9. Nothing a turn sends or hands out is visible to anybody before that turn is durable. What
     `create_instance`, `send` and `commit` reported as done survives the death of the process and of
     the machine.
-10. `get_history` returns the committed events of the current execution in the order they were
-    appended, without a gap; a turn with `replaces_history` leaves nothing of older ones.
+10. `read_history` gives the committed events of the current execution in the order they were
+    appended, without a gap, in pages of about PAGE_BYTES and at least one event; a turn with
+    `replaces_history` leaves nothing of older ones. A page continues exactly where the one before
+    ended, or raises HistoryChanged because that execution is not the current one any more. Pages
+    that continue a `load` are of the moment of its token: they also raise after another turn.
 11. `acquire` gives only partitions that are free or whose holder is dead, each with an epoch that
     the partition never had before, and no more than asked for. It returns at once with what it got.
 12. `recover` gives everything pending of a partition: messages in order, timers due before a given
     time, and activities. Activities held by a dead host or by nobody become ours, with `attempt`
-    +1; those of other live hosts are left alone.
+    +1; those of other live hosts are left alone. A provider without Capability.TRANSACTIONS may
+    leave out timers that another host set: they come from `receive` when they are due.
 13. `timers` gives stored timers with `after <= fire_at < until`, so that the owner need not hold
-    far ones in memory. A timer is stored until a turn ends it or its execution ends.
+    far ones in memory. A timer is stored until a turn ends it or its execution ends. See also 12.
 14. Activities of an execution are stored by the turn that scheduled them, held by the committing
     host, until a turn takes their result, `drop_activities` or a replacing `create_instance` or a
     purge deletes them, `discard` removes one whose execution is gone, or clause 25 applies.
 15. `purge` deletes an instance and all that belongs to it; of an unfinished one it deletes nothing
     and raises InstanceNotFinished; of an unknown one it returns False. Mail to an entity stays: it
     comes into existence again.
-16. Reads (`get_instance`, `get_history`, `query_instances`) come from the store, work on any host
+16. Reads (`get_instance`, `read_history`, `query_instances`) come from the store, work on any host
     and see everything that was reported as done before they began.
-17. `query_instances` is ordered by creation time, then id; a continuation token continues exactly
-    after the last item, whatever was inserted or deleted meanwhile. Entities are left out unless
-    the prefix starts with `@`.
+17. `query_instances` is ordered by creation time, then id; without Capability.TRANSACTIONS it may
+    be by id alone. A continuation token continues exactly after the last item, whatever was
+    inserted or deleted meanwhile. Entities are left out unless the prefix starts with `@`.
 18. Every method may raise StorageUnavailable: nothing happened, or the call may safely be repeated.
 19. Cancelling an awaiting task leaves no lock, connection or transaction behind; a write that was
     under way is finished or undone.
@@ -75,7 +82,8 @@ CONTRACT
     attempt. An activity is held by at most one host, and moving its partition changes nothing.
 25. `complete_activity` stores the result, a message like others, and deletes the activity: both or,
     when this host does not hold it any more, neither. A provider without Capability.TRANSACTIONS
-    stores the message first; after a death in between the activity runs, and answers, again.
+    stores the message first; after a death in between the activity runs, and answers, again. It may
+    be unable to delete an activity that another host holds: the owner drops the result then.
 26. `take_back_activities` makes those of a partition ours that nobody holds, offered or not, and
     those whose holder is dead; only these count an attempt.
 27. `release` gives up partitions with the activities that we hold there. Those in `keep` stay ours
@@ -90,7 +98,7 @@ CONTRACT
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum, auto
@@ -124,6 +132,13 @@ REUSE_ANY: frozenset[RuntimeStatus] = frozenset(RuntimeStatus)
 Token = object
 """Opaque fence of one instance: equal means that nothing changed. SQL: the number of its row and of
 the turns committed to it. Azure Storage: the ETag of the sentinel row."""
+
+
+Position = object
+"""Where in a history a page ended; opaque, and of use to the provider that gave it only."""
+
+PAGE_BYTES = 1024 * 1024
+"""Size of a page of history as it is stored; a page ends with the event that reaches it."""
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -208,6 +223,16 @@ class Loaded(msgspec.Struct, frozen=True):
     state: InstanceState
     token: Token
     history: Sequence[HistoryEvent] = ()
+    """The first page (clause 10)."""
+    more: Position | None = None
+    """Asks `read_history` for the next page; None when this is all."""
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """Some events of a history, in order; `next` asks for those after them, if there are any."""
+
+    events: Sequence[HistoryEvent]
+    next: Position | None = None
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -349,8 +374,16 @@ class TaskHub(Protocol):
         """The stored record, or None. Contract: 16."""
         ...
 
-    async def get_history(self, instance_id: str) -> Sequence[HistoryEvent]:
-        """The events of the current execution, empty for unknown and Pending. Contract: 10, 16."""
+    async def read_history(self, instance_id: str, after: Position | None = None) -> HistoryPage:
+        """A page of the current execution's history. Contract: 10, 16.
+
+        Args:
+            instance_id: An unknown one, and one that is Pending, has an empty page.
+            after: What the page before, or `load`, gave; None for the first page.
+
+        Raises:
+            HistoryChanged: There is no page after that one any more.
+        """
         ...
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
@@ -402,10 +435,11 @@ class TaskHub(Protocol):
         """Read an instance for a turn, in one consistent view, or None. Contract: 6, 10."""
         ...
 
-    async def commit(self, turns: Sequence[Turn]) -> Sequence[Committed | Lost]:
+    def commit(self, turns: Sequence[Turn]) -> Awaitable[Sequence[Committed | Lost]]:
         """Store turns of different instances; the answer has one entry per turn. Contract: 4-9.
 
         At most one turn per instance. Turns of one call may be split over several transactions.
+        May begin at once, before the answer is awaited, and raise at once what that would raise.
         """
         ...
 

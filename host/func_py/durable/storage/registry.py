@@ -28,6 +28,8 @@ class HubSettings:
     state_dir: Path
     """Where an embedded provider keeps its files; made when it does not exist."""
     partition_count: int = DEFAULT_PARTITION_COUNT
+    uses_app_lease: bool = True
+    """Only the hosts of one app may work on the hub, where the provider knows of apps."""
     options: Mapping[str, object] = field(default_factory=dict)
     """The rest of host.json's `storageProvider`, app settings resolved; each provider its own."""
     app_settings: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -1,9 +1,9 @@
 """Named queries of a dialect, read from its `queries.sql`.
 
-A query with a `-- rows: a, b` line works on many rows at once: `{rows}` in it is a table of them. A
-statement per row would be slow for a reason that has nothing to do with the database: a driver
-releases the interpreter lock in every call, and beside a thread that computes each of these waits
-for a whole switch interval.
+A query with a `-- rows: a, b` line works on many rows at once: `{rows}` in it is a table of them,
+and `{any: x = ? and y = ?}` holds for a record that one of them means. A statement per row would be
+slow for a reason that has nothing to do with the database: a driver releases the interpreter lock
+in every call, and beside a thread that computes each of these waits for a whole switch interval.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _CHUNKS = (1, 4, 16, 64, 256)
 """Rows per execution. Few sizes, so that the driver keeps every statement prepared."""
 
 _HEADER = re.compile(r"--\s*(name|rows):\s*(.+)")
+_ANY = re.compile(r"\{any:\s*(.+?)\}", re.DOTALL)
 
 Row = Sequence[object]
 
@@ -35,10 +36,16 @@ class Query:
         """The statement, for a query without rows."""
         return self._text
 
-    def chunks(self, rows: Sequence[Row]) -> Iterator[tuple[str, list[object]]]:
+    @property
+    def single(self) -> str:
+        """The statement for one row."""
+        return self._of_size(1)
+
+    def chunks(self, rows: Sequence[Row]) -> Iterator[tuple[str, Row]]:
         """The executions that handle all the rows: text and values of each.
 
-        A chunk that is not full is padded with rows of nulls, which the query ignores.
+        A chunk that is not full is padded with rows of nulls, which the query ignores, or which
+        nothing equals.
         """
         for start in range(0, len(rows), _CHUNKS[-1]):
             chunk = rows[start : start + _CHUNKS[-1]]
@@ -55,7 +62,8 @@ class Query:
             # Not in front of the statement: sqlite3 counts rows only for what begins with
             # insert, update or delete.
             table = f"(with v ({columns}) as (values {values}) select * from v) rows"
-            text = self._sized[size] = self._text.replace("{rows}", table)
+            text = _ANY.sub(lambda match: " or ".join([f"({match[1]})"] * size), self._text)
+            text = self._sized[size] = text.replace("{rows}", table)
         return text
 
 

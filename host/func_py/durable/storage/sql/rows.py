@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from func_py.durable.model import (
     ActivityTask,
@@ -28,7 +29,9 @@ from func_py.durable.storage.base import HostRecord, Mail
 from func_py.durable.storage.sql.queries import Row
 
 EVENTS_PER_ROW = 256
-"""A longer run of events is stored as several rows, so that no row grows without bound."""
+_ROW_CHARACTERS = 128 * 1024
+"""A longer run of events is stored as several rows, so that no row, and no page of them, grows
+without bound."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -69,6 +72,28 @@ class SqlToken(msgspec.Struct, frozen=True):
     execution_id: str
     history_length: int
     origin: Origin
+
+
+class HistoryPosition(msgspec.Struct, frozen=True):
+    """A place in the history of one execution: before the event of that number, from 0.
+
+    `turns`: of the record when the first page was read, for a reader that needs one moment.
+    """
+
+    number: int
+    execution_id: str
+    turns: int | None
+    event: int
+
+    def is_of(self, number: int, execution_id: str, turns: int) -> bool:
+        """Is this a place in the history of the record that is stored now?"""
+        is_same = (self.number, self.execution_id) == (number, execution_id)
+        return is_same and self.turns in (None, turns)
+
+    def after(self, events: Sequence[HistoryEvent], length: int) -> HistoryPosition | None:
+        """The place after these events; None at the end of a history of that length."""
+        event = self.event + len(events)
+        return replace(self, event=event) if events and event < length else None
 
 
 class _Call(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -163,10 +188,19 @@ def new_instance_row(number: int, state: InstanceState, turns: int, history_leng
 
 def history_rows(number: int, first: int, events: Sequence[HistoryEvent]) -> list[Row]:
     """Rows for `insert_history`: the events from number `first` on."""
-    return [
-        (number, first + at, encode_events(events[at : at + EVENTS_PER_ROW]).decode())
-        for at in range(0, len(events), EVENTS_PER_ROW)
-    ]
+    rows: list[Row] = []
+    for at in range(0, len(events), EVENTS_PER_ROW):
+        some = events[at : at + EVENTS_PER_ROW]
+        body = encode_events(some).decode()
+        pieces = min(len(some), -(-len(body) // _ROW_CHARACTERS))
+        if pieces == 1:
+            rows.append((number, first + at, body))
+            continue
+        step = -(-len(some) // pieces)
+        for start in range(0, len(some), step):
+            body = encode_events(some[start : start + step]).decode()
+            rows.append((number, first + at + start, body))
+    return rows
 
 
 def activity_row(number: int, task: ActivityTask, partition: int, holder: str) -> Row:

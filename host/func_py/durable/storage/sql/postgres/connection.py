@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -10,12 +9,9 @@ import psycopg
 
 from func_py.durable.storage.sql.connection import Connection, Step
 from func_py.durable.storage.sql.queries import Query, Row
+from func_py.durable.storage.sql.revival import Revival
 
 Raw: TypeAlias = psycopg.Connection[tuple[Any, ...]]
-
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 2.0
-"""Between attempts to connect again."""
 
 _IMPATIENT = {
     "connect_timeout": 5,
@@ -78,11 +74,8 @@ class PostgresConnection(Connection):
 
     def __init__(self, connect: Callable[[], Raw], queries: Mapping[str, Query], hub: int) -> None:
         super().__init__(connect(), queries)
-        self._connect = connect
+        self._revival = Revival(connect, (psycopg.Error,))
         self._texts = {name: _text(query, hub) for name, query in queries.items()}
-        self._pause_s = FIRST_PAUSE_S
-        self._not_before = 0.0
-        self._refusal: psycopg.Error | None = None
 
     def execute(self, name: str, *values: object) -> int:
         """See `Connection.execute`."""
@@ -130,19 +123,8 @@ class PostgresConnection(Connection):
 
         Between attempts is a growing pause, in which this raises what the last one did.
         """
-        if not self.raw.closed:
-            return
-        if self._refusal is not None and time.monotonic() < self._not_before:
-            raise self._refusal
-        try:
-            self.raw = self._connect()
-        except psycopg.Error as error:
-            self._refusal = error
-            self._not_before = time.monotonic() + self._pause_s
-            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
-            raise
-        self._refusal = None
-        self._pause_s = FIRST_PAUSE_S
+        if self.raw.closed:
+            self.raw = self._revival.attempt()
 
     def _send_rows(self, name: str, rows: Sequence[Row]) -> psycopg.Cursor[tuple[Any, ...]]:
         columns = [list(column) for column in zip(*rows, strict=True)]

@@ -215,8 +215,16 @@ where i.hub = {hub} and i.instance_id = $1::text
 -- name: instance_with_history
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
        i.progress, o.body,
-       (select coalesce(json_agg(h.body order by h.first_event), '[]')::text
-        from history h where h.number = i.number)
+       (select coalesce(json_agg(page.body order by page.first_event), '[]')::text
+        from (
+            select h.first_event, h.body,
+                   sum(octet_length(h.body)) over (order by h.first_event) - octet_length(h.body)
+                       as before
+            from history h
+            where h.number = i.number and h.first_event >= $2::integer
+            order by h.first_event
+            limit 4096) page
+        where page.before < $3::bigint)
 from instances i join origins o on o.number = i.number
 where i.hub = {hub} and i.instance_id = $1::text
 
@@ -256,10 +264,20 @@ delete from activities where number = $1::bigint
 
 -- ---- history -----------------------------------------------------------------------------------
 
--- name: history
-select coalesce(json_agg(body order by first_event), '[]')::text
-from history
-where number = (select number from instances where hub = {hub} and instance_id = $1::text)
+-- name: history_page
+select i.number, i.execution_id, i.turns, i.history_length,
+       (select coalesce(json_agg(page.body order by page.first_event), '[]')::text
+        from (
+            select h.first_event, h.body,
+                   sum(octet_length(h.body)) over (order by h.first_event) - octet_length(h.body)
+                       as before
+            from history h
+            where h.number = i.number and h.first_event >= $2::integer
+            order by h.first_event
+            limit 4096) page
+        where page.before < $3::bigint)
+from instances i
+where i.hub = {hub} and i.instance_id = $1::text
 
 -- name: delete_histories
 -- rows: number bigint

@@ -1,7 +1,7 @@
 -- Every statement the provider executes, by name. With `-- rows: a, b`, `{rows}` is a table `rows` of
--- the values handed over, many per execution and padded with nulls; `?` are single values. A query
--- that reads many rows answers with one JSON document: each row fetched singly would be a wait for
--- the interpreter lock.
+-- the values handed over, many per execution and padded with nulls; `{any: a = ? and b = ?}` is true
+-- for what one of the rows means. Otherwise `?` are single values. A query that reads many rows
+-- answers with one JSON document: each row fetched singly would be a wait for the interpreter lock.
 
 -- ---- transactions ------------------------------------------------------------------------------
 
@@ -73,10 +73,7 @@ update partitions set holder = null where holder = ?
 -- name: fence_partitions
 -- rows: partition, epoch, holder
 update partitions set commit_number = commit_number + 1
-from {rows}
-where partitions.partition = rows.partition
-  and partitions.epoch = rows.epoch
-  and partitions.holder = rows.holder
+where {any: partition = ? and epoch = ? and holder = ?}
 
 -- ---- instances ---------------------------------------------------------------------------------
 
@@ -119,8 +116,18 @@ where i.instance_id = ?
 -- name: instance_with_history
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
        i.progress, o.body,
-       (select json_group_array(body)
-        from (select body from history where number = i.number order by first_event))
+       (with recursive page (first_event, body, size) as (
+            select * from (
+                select first_event, body, length(body) from history
+                where number = i.number and first_event >= ?2
+                order by first_event limit 1)
+            union all
+            select h.first_event, h.body, page.size + length(h.body)
+            from page join history h on h.number = i.number and h.first_event = (
+                select min(first_event) from history
+                where number = i.number and first_event > page.first_event)
+            where page.size < ?3)
+        select json_group_array(body) from page)
 from instances i join origins o on o.number = i.number
 where i.instance_id = ?1
 
@@ -158,16 +165,27 @@ delete from activities where number = ?
 
 -- ---- history -----------------------------------------------------------------------------------
 
--- name: history
-select json_group_array(body)
-from (
-    select body from history
-    where number = (select number from instances where instance_id = ?)
-    order by first_event)
+-- name: history_page
+-- Row after row until the size is reached: the length of a text cannot be had without reading it.
+select i.number, i.execution_id, i.turns, i.history_length,
+       (with recursive page (first_event, body, size) as (
+            select * from (
+                select first_event, body, length(body) from history
+                where number = i.number and first_event >= ?2
+                order by first_event limit 1)
+            union all
+            select h.first_event, h.body, page.size + length(h.body)
+            from page join history h on h.number = i.number and h.first_event = (
+                select min(first_event) from history
+                where number = i.number and first_event > page.first_event)
+            where page.size < ?3)
+        select json_group_array(body) from page)
+from instances i
+where i.instance_id = ?1
 
 -- name: delete_histories
 -- rows: number
-delete from history where number in (select cast(number as integer) from {rows})
+delete from history where {any: number = ?}
 
 -- name: insert_history
 -- rows: number, first_event, body
@@ -188,7 +206,7 @@ on conflict (id) do nothing
 
 -- name: delete_messages
 -- rows: id
-delete from messages where id in (select cast(id as text) from {rows})
+delete from messages where {any: id = ?}
 
 -- name: pending_messages
 select json_group_array(json_array(
@@ -228,12 +246,11 @@ select number, task_id, partition, fire_at from {rows} where number is not null
 
 -- name: delete_timers
 -- rows: number, task_id
-delete from timers where (number, task_id) in (
-    select cast(number as integer), cast(task_id as integer) from {rows})
+delete from timers where {any: number = ? and task_id = ?}
 
 -- name: delete_timers_of_instances
 -- rows: number
-delete from timers where number in (select cast(number as integer) from {rows})
+delete from timers where {any: number = ?}
 
 -- name: timers_until
 select json_group_array(json_array(instance_id, execution_id, task_id, fire_at))
@@ -259,33 +276,27 @@ insert into activities (number, execution_id, task_id, partition, attempt, holde
 select number, execution_id, task_id, partition, attempt, holder, body
 from {rows} where number is not null
 
+-- Not `in (select … from {rows})`: SQLite then reads all the calls of an instance to find one.
+
 -- name: delete_activities
 -- rows: number, execution_id, task_id
-delete from activities where (number, execution_id, task_id) in (
-    select cast(number as integer), cast(execution_id as text), cast(task_id as integer)
-    from {rows})
+delete from activities where {any: number = ? and execution_id = ? and task_id = ?}
 
 -- name: discard_activities
 -- rows: instance_id, execution_id, task_id
-delete from activities where (number, execution_id, task_id) in (
-    select i.number, cast(rows.execution_id as text), cast(rows.task_id as integer)
-    from {rows} join instances i on i.instance_id = rows.instance_id)
+delete from activities where {any:
+    number = (select number from instances where instance_id = ?)
+    and execution_id = ? and task_id = ?}
 
 -- name: delete_activities_of_executions
 -- rows: number, execution_id
-delete from activities where (number, execution_id) in (
-    select cast(number as integer), cast(execution_id as text) from {rows})
+delete from activities where {any: number = ? and execution_id = ?}
 
 -- name: complete_activities
 -- rows: instance_id, execution_id, task_id, holder
-delete from activities where (number, execution_id, task_id) in (
-    select a.number, a.execution_id, a.task_id
-    from {rows}
-    join instances i on i.instance_id = rows.instance_id
-    join activities a on a.number = i.number
-        and a.execution_id = rows.execution_id
-        and a.task_id = rows.task_id
-        and a.holder = rows.holder)
+delete from activities where {any:
+    number = (select number from instances where instance_id = ?)
+    and execution_id = ? and task_id = ? and holder = ?}
 
 -- name: offer_activities
 -- rows: instance_id, execution_id, task_id, offered, holder
