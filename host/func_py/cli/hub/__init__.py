@@ -7,7 +7,14 @@ import click
 from func_py.cli import LazyGroup
 
 
-@click.group("hub", cls=LazyGroup, lazy={})
+@click.group(
+    "hub",
+    cls=LazyGroup,
+    lazy={
+        "export": "hub.moving:export_command",
+        "import": "hub.moving:import_command",
+    },
+)
 def hub_group() -> None:
     """Work on task hubs as a whole.
 
