@@ -25,7 +25,7 @@ format: $(VENV)/.develops ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.develops ## Run the benchmark programs
+bench: $(VENV)/.azurite ## Run the benchmark programs
 	cd tests && ../$(BIN)/python -m benchmarks
 
 clean: ## Remove what the targets above made

@@ -284,4 +284,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _unusable(path: Path, error: OSError) -> UserError:
-    return UserError(f"The keys in {path} cannot be read or written: {error.strerror}.")
+    return UserError(
+        f"The keys in {path} cannot be read or written: {error.strerror}. "
+        "Set FUNC_PY_STATE_DIR to a folder that can be written."
+    )

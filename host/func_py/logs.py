@@ -23,6 +23,7 @@ from typing import Protocol, TextIO
 
 import func_py_bindings
 from func_py.errors import StorageError, UserError
+from func_py.json_lines import LEVELS, json_line
 from func_py.printing import PrintedLines
 
 FLUSH_INTERVAL_S = 0.05
@@ -31,15 +32,6 @@ MAX_PENDING = 50_000
 """Lines held at most; then the caller writes, so that a slow terminal slows the host instead of
 filling its memory."""
 
-_LEVELS = {
-    "trace": 5,
-    "debug": logging.DEBUG,
-    "information": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-    "critical": logging.CRITICAL,
-    "none": logging.CRITICAL + 10,
-}
 _RED, _YELLOW, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[0m"
 _PRINTED = "host.function.console"
 _SYSTEM_LOGGERS = ("func_py", "func_py_bindings", "aiohttp", "asyncio", "azure")
@@ -62,11 +54,13 @@ class Attribution(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """One place lines go to. `with_invocation`: user lines carry function name and id."""
+    """One place lines go to. `with_invocation`: user lines carry function name and id. `as_json`:
+    each line is a JSON object, for log collectors; a text with line breaks stays one."""
 
     stream: TextIO
     colors: bool = False
     with_invocation: bool = False
+    as_json: bool = False
 
 
 class LogWriter:
@@ -113,7 +107,8 @@ class LogWriter:
                 return
             for sink in list(self._sinks):
                 try:
-                    _write(sink.stream, self._format(batch, sink))
+                    text = _json_lines(batch) if sink.as_json else self._format(batch, sink)
+                    _write(sink.stream, text)
                 except (OSError, ValueError):
                     self._sinks.remove(sink)  # A closed terminal must not stop the host.
 
@@ -158,6 +153,10 @@ class LogWriter:
         return "".join(lines)
 
 
+def _json_lines(batch: Iterable[tuple[float, int, str, str]]) -> str:
+    return "".join(json_line(*entry) for entry in batch)
+
+
 def _write(stream: TextIO, text: str) -> None:
     try:
         stream.write(text)
@@ -182,7 +181,7 @@ class LogSettings:
     """What the log shows and where.
 
     `levels`: host.json's `logging.logLevel`, categories to level names. `colors` None: colours
-    when the console is a terminal and NO_COLOR is not set.
+    when the console is a terminal and NO_COLOR is not set. `as_json`: the console gets JSON.
     """
 
     console: TextIO | None = None
@@ -191,6 +190,7 @@ class LogSettings:
     verbose: bool = False
     debug: bool = False
     colors: bool | None = None
+    as_json: bool = False
 
 
 class Logs:
@@ -204,7 +204,8 @@ class Logs:
         self._file: TextIO | None = None
         sinks = []
         if settings.console is not None:
-            sinks.append(Sink(settings.console, colors=_wants_colors(settings)))
+            colors = _wants_colors(settings)
+            sinks.append(Sink(settings.console, colors=colors, as_json=settings.as_json))
         if settings.file is not None:
             settings.file.parent.mkdir(parents=True, exist_ok=True)
             self._file = settings.file.open("a", encoding="utf-8", errors="backslashreplace")
@@ -382,7 +383,7 @@ def _is_hidden(filename: str) -> bool:
 
 
 def _level(name: str) -> int:
-    return _LEVELS.get(name.lower(), logging.INFO)
+    return LEVELS.get(name.lower(), logging.INFO)
 
 
 def _wants_colors(settings: LogSettings) -> bool:

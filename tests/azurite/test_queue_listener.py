@@ -171,10 +171,12 @@ async def test_message_in_hand_is_kept_hidden_for_as_long_as_it_takes(site: Site
     async with site.listening(worker, queue=queue, clock=clock):
         await worker.wait_for(1)
         for expected in (1, 2):
-            clock.advance(HIDDEN / 3)
 
             async def is_hidden_anew(expected: int = expected) -> bool:
-                return hides == expected
+                if hides < expected:
+                    # Again and again: nobody tells when the listener begins to wait.
+                    clock.advance(HIDDEN / 3)
+                return hides >= expected
 
             await eventually(is_hidden_anew, "the message to be hidden anew")
         worker.may_go.set()

@@ -10,9 +10,11 @@ PROGRAMS = (
     "entities",
     "replay",
     "scale",
+    "azure_chains",
     "http_starts",
     "http_hello",
     "cold_start",
+    "reload",
     "footprint",
 )
 

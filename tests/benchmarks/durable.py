@@ -27,6 +27,7 @@ from benchmarks.workloads import (
     sample_functions,
     user_functions,
 )
+from func_py.runtime.interpreter import settle_interpreter
 from func_py_bindings.contract import FunctionSpec
 
 ROUNDS = 3
@@ -183,6 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="medians are taken over these")
     arguments = parser.parse_args()
+    settle_interpreter()  # as `func-py start` does; it is the floor's as well
     asyncio.run(compare(sample_functions(), arguments.rounds))
 
 

@@ -35,15 +35,22 @@ class _Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._hub, name)
 
-    async def commit(self, turns: Sequence[Turn]) -> Sequence[Committed | Lost]:
-        outcomes = await self._hub.commit(turns)
-        for turn, outcome in zip(turns, outcomes, strict=True):
+    def commit(self, turns: Sequence[Turn]) -> asyncio.Future[Sequence[Committed | Lost]]:
+        commit = asyncio.ensure_future(self._hub.commit(turns))
+        commit.add_done_callback(lambda commit: self._tell_of(turns, commit))
+        return commit
+
+    def _tell_of(
+        self, turns: Sequence[Turn], commit: asyncio.Future[Sequence[Committed | Lost]]
+    ) -> None:
+        if commit.cancelled() or commit.exception() is not None:
+            return
+        for turn, outcome in zip(turns, commit.result(), strict=True):
             if isinstance(outcome, Committed):
                 state = turn.state
                 self._tell(self._turns, state)
                 if state.status.is_terminal:
                     self._tell(self._ends, state)
-        return outcomes
 
     def end(self, instance_id: str) -> asyncio.Future[InstanceState]:
         """Done when the instance has ended."""

@@ -29,6 +29,7 @@ from azure.durable_functions.models.history import HistoryEventType
 from azure.durable_functions.models.TaskOrchestrationExecutor import TaskOrchestrationExecutor
 
 from benchmarks.workloads import WORKLOADS, Workload, sample_functions, user_functions
+from func_py.runtime.interpreter import settle_interpreter
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -271,6 +272,7 @@ class Floor:
 
 def main() -> None:
     """Print the floor of every workload."""
+    settle_interpreter()
     functions = user_functions(sample_functions())
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -423,7 +423,7 @@ class TestHubs:
         harness = harness_of(world)
         harness.execute(f"delete from [{harness.schema}].hosts where host_id = '{late.host_id}'")
         await heir.own(range(PARTITIONS))
-        vars(vars(dialect_of(late.hub))["_keeper"])["_is_forgotten"] = True
+        vars(dialect_of(late.hub))["_keeper"].lease.forgotten()
         assert await late.lost(late.turn(instance)) is LostReason.FENCED
         assert {h.host_id for h in await heir.hub.hosts()} == {late.host_id, heir.host_id}
 

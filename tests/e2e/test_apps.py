@@ -180,8 +180,8 @@ def quick(req: func.HttpRequest) -> str:
 
 
 def end_of(root: Path, log: Path) -> tuple[int, str]:
-    """Start a host that is expected to end by itself; its exit code and output."""
-    host = HostProcess(root, log)
+    """Start a host that reloads nothing and should end by itself; its exit code and output."""
+    host = HostProcess(root, log, ["--no-reload"])
     try:
         return host.wait(), host.output
     finally:

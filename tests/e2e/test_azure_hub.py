@@ -84,7 +84,11 @@ def test_a_store_that_does_not_answer_is_said_in_words(tmp_path: Path) -> None:
 def test_a_connection_that_is_not_set_is_said_in_words(tmp_path: Path) -> None:
     root = write_app(tmp_path / "app", "", "Nowhere")
     ended = subprocess.run(
-        [*COMMAND, "start", "--port", "0"], cwd=root, capture_output=True, text=True, check=False
+        [*COMMAND, "start", "--port", "0", "--no-reload"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 1
     assert "storageProvider.connectionName" in ended.stderr

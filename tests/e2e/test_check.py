@@ -77,7 +77,9 @@ def flow(tmp_path: Path) -> Path:
 def test_the_samples_raise_no_alarm() -> None:
     code, output = check(REPOSITORY)
 
-    assert (code, output.splitlines()[-1]) == (0, "78 functions, 0 errors, 0 warnings")
+    assert code == 0
+    assert output.endswith(" functions, 0 errors, 0 warnings\n")
+    assert output.count("\n") == 1
 
 
 def test_replay_unsafe_code_is_reported_where_it_is(flow: Path) -> None:

@@ -44,6 +44,9 @@ def test_the_start_shows_where_the_task_hub_is(
 
 
 def test_samples_that_need_storage_wait_quietly_without_it(host: HostProcess) -> None:
+    if "(AzureStorage, " in host.output:
+        assert "Nothing triggers " not in host.output
+        return
     wait_for(lambda: "AzureWebJobsStorage" in host.output, "the notice")
     (line,) = (line for line in host.output.splitlines() if "AzureWebJobsStorage" in line)
     assert "Nothing triggers " in line

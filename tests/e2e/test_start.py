@@ -36,8 +36,8 @@ def make_app(root: Path, code: str = ONE_FUNCTION, **files: str) -> Path:
 
 
 def end_of(root: Path, log: Path, *arguments: str) -> tuple[int, str]:
-    """Start a host that is expected to end by itself; its exit code and output."""
-    host = HostProcess(root, log, arguments)
+    """Start a host that reloads nothing and should end by itself; its exit code and output."""
+    host = HostProcess(root, log, ["--no-reload", *arguments])
     try:
         return host.wait(), host.output
     finally:

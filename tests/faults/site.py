@@ -41,7 +41,7 @@ class Site:
     def start_and_die(self, crash_at: str) -> None:
         """Start the whole host, which dies at a crash point before it is ready."""
         log, environ = self._place(crash_at)
-        host = HostProcess(APP, log, environ=environ)
+        host = HostProcess(APP, log, ["--no-reload"], environ)
         try:
             assert host.wait() != 0
         finally:

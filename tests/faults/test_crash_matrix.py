@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from faults.caller import Caller
-from faults.scenarios import AT_START, SCENARIOS, Trial
+from faults.scenarios import AT_START, ON_AZURE, SCENARIOS, Trial
 from faults.site import Site
 from faults.victims import WarmParent
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.faults
 def test_every_crash_point_is_passed_by_a_scenario_or_at_the_start_of_a_host() -> None:
     passed = {point for scenario in SCENARIOS.values() for point in scenario.points}
 
-    assert passed | AT_START == POINTS.keys()
+    assert passed | AT_START | ON_AZURE == POINTS.keys()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from faults.judging import (
     assert_sound,
     settle,
 )
-from faults.scenarios import AT_START
+from faults.scenarios import AT_START, ON_AZURE
 from faults.site import Site
 
 from func_py.durable.faults import POINTS
@@ -32,7 +32,7 @@ SEED = int(os.environ.get("FAULTS_SOAK_SEED", "20260131"))
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(60 + 2 * ROUNDS)]
 
-_AT_WORK = sorted(POINTS.keys() - AT_START)
+_AT_WORK = sorted(POINTS.keys() - ON_AZURE - AT_START)
 _AT_BIRTH = ["host.acquired", "store.before_commit:2", "store.after_commit:3", "turn.before_code"]
 _BOOKS = ("red", "green", "blue")
 _CALM = 3

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from conformance.harness import Harness
 from hypothesis import HealthCheck, settings
@@ -132,7 +132,7 @@ class HubMachine(RuleBasedStateMachine):
         """The provider, with an empty store."""
         return SqliteHarness(directory)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Awaitable[T]) -> T:
         """Run something on the loop."""
         return self.runner.run(asyncio.wait_for(work, 20))
 

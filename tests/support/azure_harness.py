@@ -11,7 +11,8 @@ from azure.data.tables.aio import TableServiceClient
 from azure.storage.queue.aio import QueueServiceClient
 
 from func_py.durable.storage.azure.account import Account
-from func_py.durable.storage.azure.hub import AzureOptions, AzureTaskHub
+from func_py.durable.storage.azure.hub import AzureTaskHub
+from func_py.durable.storage.azure.opened import AzureOptions
 from func_py.durable.storage.azure.queues import Held, MessageQueue
 from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
 from func_py.errors import UserError
@@ -55,14 +56,14 @@ class AzureHarness:
     def __init__(self, connection_string: str, place: str, options: AzureOptions = OPTIONS) -> None:
         self.connection_string = connection_string
         self.place = place
-        self._options = options
+        self._azure_options = options
         self._names: set[str] = set()
 
     def hub(self, name: str = "TestHub", partition_count: int = 4) -> TaskHub:
         """See `Harness`."""
         self._names.add(name)
         account = Account(connection_string=self.connection_string)
-        return _Hub(account, f"{self.place}{name}", partition_count, self._options)
+        return _Hub(account, f"{self.place}{name}", partition_count, self._azure_options)
 
     async def die(self, hub: TaskHub) -> None:
         """See `Harness`. What happens when its time has run out happens at once."""

@@ -17,7 +17,13 @@ from support.apps import RecordedLog, functions
 
 from func_py.clock import Clock, RealClock
 from func_py.durable.client import DurableClient
-from func_py.durable.engine import Engine, EngineOptions, FunctionTable, OrchestratorFunction
+from func_py.durable.engine import (
+    Engine,
+    EngineOptions,
+    FunctionTable,
+    Misfits,
+    OrchestratorFunction,
+)
 from func_py.durable.engine.http_activity import HttpActivity
 from func_py.durable.model import (
     ActivityResult,
@@ -92,10 +98,12 @@ class Host(AbstractAsyncContextManager["Host"]):
         entities: Mapping[str, Callable[[Any], None]] | None = None,
         clock: Clock | None = None,
         options: EngineOptions | None = None,
+        misfits: Misfits | None = None,
     ) -> None:
         self.hub = hub
         self.clock: Clock = clock or RealClock()
         self.options = options or EngineOptions()
+        self.misfits = misfits
         self.activities = Activities(activities or {})
         self.functions = FunctionTable(
             {
@@ -127,6 +135,7 @@ class Host(AbstractAsyncContextManager["Host"]):
             self.options,
             self.host_id,
             entities=self.entities,
+            misfits=self.misfits,
         )
         self.client = DurableClient(
             self.hub,

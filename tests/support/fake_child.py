@@ -11,23 +11,34 @@ import sys
 import time
 from multiprocessing.connection import Connection
 
-from func_py.supervisor.protocol import ChildSpec, Failed, FunctionLine, Ready, Stop
+from func_py.supervisor.protocol import (
+    ChildSpec,
+    Failed,
+    FunctionLine,
+    HandedOver,
+    HandOver,
+    Loaded,
+    Ready,
+    Stop,
+)
 
 READY = Ready(
     functions=(FunctionLine(name="f", trigger="httpTrigger", url="http://x/api/f"),),
     facts=(),
-    drain_s=0.2,
 )
 
 
 def serve(spec: ChildSpec, listener: socket.socket, channel: Connection) -> None:
     """Answer each connection with facts about this process; the command says how to end."""
-    command = spec.environ.get("CHILD", "")
+    command = "" if spec.apology else spec.environ.get("CHILD", "")
     if command == "fail":
         channel.send(Failed(message="the app is broken", exit_code=1))
         sys.exit(1)
     if command == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
+    channel.send(Loaded(drain_s=0.2))
+    if isinstance(channel.recv(), Stop):
+        return
     channel.send(READY)
     listener.settimeout(0.01)
     end = time.monotonic() + 30
@@ -40,6 +51,7 @@ def serve(spec: ChildSpec, listener: socket.socket, channel: Connection) -> None
             continue
         facts = {
             "pid": os.getpid(),
+            "apology": spec.apology,
             "parent": os.getppid(),
             "environ": dict(os.environ),
             "modules": sorted(sys.modules),
@@ -53,5 +65,10 @@ def serve(spec: ChildSpec, listener: socket.socket, channel: Connection) -> None
 
 def _goes_on(channel: Connection, command: str) -> bool:
     with contextlib.suppress(EOFError):
-        assert isinstance(channel.recv(), Stop)
-    return command == "stubborn"
+        order = channel.recv()
+        if isinstance(order, HandOver):
+            if command != "blocked":
+                channel.send(HandedOver())
+        else:
+            assert isinstance(order, Stop)
+    return command in ("stubborn", "blocked")

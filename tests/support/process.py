@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -65,6 +66,7 @@ class HostProcess:
         arguments: More command line arguments; port 0 is given unless they name one.
         environ: More environment variables.
         command: The program; by default `func-py` of this environment.
+        whole: `command` is all; nothing is added to it.
     """
 
     def __init__(
@@ -74,12 +76,16 @@ class HostProcess:
         arguments: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         command: Sequence[str] = COMMAND,
+        *,
+        whole: bool = False,
     ) -> None:
         port = () if "--port" in arguments else ("--port", "0")
+        words = list(command) if whole else [*command, "start", *port, *arguments]
         self._log = log
+        self.url = ""
         with log.open("w") as output:
             self.process = subprocess.Popen(
-                [*command, "start", *port, *arguments],
+                words,
                 cwd=app_root,
                 env={**os.environ, **(environ or {})},
                 stdin=subprocess.DEVNULL,
@@ -88,7 +94,6 @@ class HostProcess:
                 # A group of its own: what a test sends to it never reaches the test runner.
                 start_new_session=True,
             )
-        self.url = ""
 
     @property
     def output(self) -> str:
@@ -99,7 +104,7 @@ class HostProcess:
         """Wait for the start-up print; fails with the output if the process ends instead."""
 
         def listening() -> str | None:
-            match = re.search(r"Listening on (http://\S+)", self.output)
+            match = re.search(r"Listening on (http://[^\s\"]+)", self.output)
             if match is None and self.process.poll() is not None:
                 raise AssertionError(f"the host ended at its start:\n{self.output}")
             return match[1] if match else None
@@ -139,11 +144,18 @@ class HostProcess:
 
     def child_pid(self) -> int:
         """The process that runs the app: the fork server's child."""
+        return min(self.child_pids())
+
+    def child_pids(self) -> set[int]:
+        """All processes that run the app: one or more, and those that it has replaced."""
         table = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+            ["ps", "-A", "-o", "pid=,ppid=,state="], capture_output=True, text=True, check=True
         ).stdout
-        parent_of = {int(pid): int(parent) for pid, parent in map(str.split, table.splitlines())}
-        return next(p for p, q in parent_of.items() if parent_of.get(q) == self.process.pid)
+        rows = [line.split() for line in table.splitlines()]
+        parent_of = {int(pid): int(parent) for pid, parent, *_ in rows}
+        zombies = {int(pid) for pid, _, state in rows if state.startswith("Z")}
+        children = {p for p, q in parent_of.items() if parent_of.get(q) == self.process.pid}
+        return children - zombies
 
     def send(self, number: signal.Signals) -> None:
         """Signal the process that was started, and only that one."""
@@ -172,6 +184,13 @@ class HostProcess:
             return answer.json() if answer.status == 200 else None
 
         return wait_for(final, f"the end of instance {start.json()['id']}")
+
+
+def free_port() -> int:
+    """A port that nobody listens on; for a host that cannot say which one it has taken."""
+    with socket.create_server(("127.0.0.1", 0)) as placeholder:
+        port: int = placeholder.getsockname()[1]
+    return port
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import subprocess
@@ -278,3 +279,22 @@ def test_traceback_of_our_frames_only_is_shown_whole() -> None:
     assert error.__traceback__ is not None
     error = error.with_traceback(error.__traceback__.tb_next)
     assert "route_template.py" in user_traceback(error)
+
+
+def test_a_json_line_holds_a_whole_record_and_whose_it_is() -> None:
+    stream = io.StringIO()
+    writer = LogWriter([Sink(stream, as_json=True)], now=lambda: 1.5)
+    writer.write("one\ntwo", logging.ERROR, "Hello 123")
+    writer.write("three")
+    writer.close()
+
+    assert [json.loads(line) for line in stream.getvalue().splitlines()] == [
+        {
+            "time": "1970-01-01T00:00:01.500Z",
+            "level": "Error",
+            "message": "one\ntwo",
+            "function": "Hello",
+            "invocationId": "123",
+        },
+        {"time": "1970-01-01T00:00:01.500Z", "level": "Information", "message": "three"},
+    ]

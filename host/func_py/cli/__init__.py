@@ -53,6 +53,8 @@ _NEW = {"new": "new:new_command"}
         "check": "check:check_command",
         "init": "init:init_command",
         "keys": "keys:keys_group",
+        "pack": "pack:pack_command",
+        "why": "why:why_command",
         "durable": "durable:durable_group",
         "hub": "hub:hub_group",
     },

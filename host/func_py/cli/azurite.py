@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from func_py.azurite import CONNECTION, SETTING, Azurite, Ports, is_listening, running_azurite
-from func_py.cli.console import Console
+from func_py.cli.console import AnyConsole, Console
 from func_py.config.state_dir import find_state_dir
 
 DATA_FOLDER = "azurite"
@@ -50,7 +50,7 @@ def azurite_command(app_root: Path, blob_port: int, queue_port: int, table_port:
 
 
 @contextmanager
-def azurite_beside(app_root: Path, console: Console) -> Iterator[None]:
+def azurite_beside(app_root: Path, console: AnyConsole) -> Iterator[None]:
     """An Azurite at the usual ports while a host runs: the one that is there, or else a new one."""
     if all(is_listening(port) for port in _USUAL.all()):
         console.say("Azurite runs already.")
@@ -70,7 +70,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _tell(console: Console, azurite: Azurite, ports: Ports) -> None:
+def _tell(console: AnyConsole, azurite: Azurite, ports: Ports) -> None:
     console.tell(f"Azurite runs ({azurite.how}). Blobs, queues and tables are at 127.0.0.1, ports")
     console.tell(f"{', '.join(str(port) for port in ports.all())}. Data: {azurite.data}")
     if ports.are_usual:

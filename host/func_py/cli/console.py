@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
 
 import click
 
 from func_py import __version__
+from func_py.config.local_settings import is_production
+from func_py.json_lines import json_line
 from func_py.supervisor.protocol import FunctionLine, Ready
 
 
@@ -28,6 +35,17 @@ class Console:
             _print(fact)
         _print("Press Ctrl+C to stop.\n")
 
+    def reloaded(self, report: Ready, before: Ready) -> None:
+        """That new code serves, and the functions that it has added, changed or taken away."""
+        _print("Reloaded.", fg="cyan")
+        for line in report.functions:
+            if line not in before.functions and not line.is_disabled:
+                _print(f"\t{_function(line)}")
+        names = {line.name for line in report.functions}
+        for line in before.functions:
+            if line.name not in names:
+                _print(f"\t{line.name}: gone")
+
     def tell(self, text: str) -> None:
         """What was asked for has happened."""
         _print(text)
@@ -43,6 +61,48 @@ class Console:
     def complain(self, text: str) -> None:
         """An error, to stderr."""
         _print(text, fg="red", err=True)
+
+
+class JsonConsole:
+    """Says the same to a log collector: each notice is a line like those of the log."""
+
+    def ready(self, report: Ready) -> None:
+        """One line, with the functions as data."""
+        more = {
+            "version": __version__,
+            "functions": [asdict(line) for line in report.functions],
+            "facts": list(report.facts),
+        }
+        _log(logging.INFO, report.facts[-1] if report.facts else "Ready", more)
+
+    def reloaded(self, report: Ready, before: Ready) -> None:
+        """One line, with the functions of now."""
+        functions = [asdict(line) for line in report.functions]
+        _log(logging.INFO, "Reloaded.", {"functions": functions})
+
+    def tell(self, text: str) -> None:
+        """What was asked for has happened."""
+        _log(logging.INFO, text)
+
+    def say(self, text: str) -> None:
+        """A notice."""
+        _log(logging.INFO, text)
+
+    def complain(self, text: str) -> None:
+        """An error."""
+        _log(logging.ERROR, text)
+
+
+AnyConsole = Console | JsonConsole
+
+
+def console_for(environ: Mapping[str, str]) -> AnyConsole:
+    """JSON lines in production, unless a person looks at a terminal there."""
+    return JsonConsole() if is_production(environ) and not sys.stdout.isatty() else Console()
+
+
+def _log(level: int, text: str, more: Mapping[str, object] | None = None) -> None:
+    click.echo(json_line(time.time(), level, text, more=more or {}), nl=False)
 
 
 def _function(line: FunctionLine) -> str:

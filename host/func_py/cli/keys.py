@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from func_py.cli.console import Console
-from func_py.config.local_settings import app_environment, load_local_settings
+from func_py.config.local_settings import app_environment, settings_for
 from func_py.config.state_dir import find_state_dir
 from func_py.errors import UserError
 from func_py.keys import HOST, MASTER, SYSTEM, KeyStore, Scope, keys_directory, of_function
@@ -114,7 +114,7 @@ def _store(app_root: Path) -> KeyStore:
     if not root.is_dir():
         raise UserError(f'"{app_root}" doesn\'t exist, or is not a folder.')
     # What the app would see: local settings may say where the state is.
-    environ, _ = app_environment(load_local_settings(root), os.environ, root, port=0)
+    environ, _ = app_environment(settings_for(root, os.environ), os.environ, root, port=0)
     return KeyStore(keys_directory(find_state_dir(root, environ), environ))
 
 

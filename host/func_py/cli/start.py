@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +14,22 @@ import click
 
 from func_py.azurite import CONNECTION, SETTING
 from func_py.cli.azurite import azurite_beside
-from func_py.cli.console import Console
+from func_py.cli.console import console_for
+from func_py.config.app_settings import find_setting
 from func_py.config.local_settings import split_origins
 from func_py.errors import UserError
-from func_py.supervisor.launch import DEFAULT_ADDRESS, DEFAULT_PORT, LaunchOptions, launch
+from func_py.supervisor.launch import (
+    DEFAULT_ADDRESS,
+    DEFAULT_PORT,
+    MOST_WORKERS,
+    LaunchOptions,
+    launch,
+)
 
 _LEVELS = ("Trace", "Debug", "Information", "Warning", "Error", "Critical", "None")
+
+_DEBUGPY = re.compile(r"-m debugpy\b.*--listen (?:[^\s:]+:)?(?P<port>\d{1,5})\b")
+"""How editors have Core Tools start a worker that they can attach to."""
 
 
 class _StartCommand(click.Command):
@@ -51,7 +65,8 @@ class _StartCommand(click.Command):
 )
 @click.option(
     "--address",
-    help=f"IP address to listen on. [default: Host.LocalHttpAddress or {DEFAULT_ADDRESS}]",
+    help=f"IP address to listen on. [default: Host.LocalHttpAddress or {DEFAULT_ADDRESS}; "
+    "all addresses in production]",
 )
 @click.option(
     "--functions", multiple=True, metavar="NAME...", help="Load these functions, and no others."
@@ -68,7 +83,25 @@ class _StartCommand(click.Command):
     is_flag=True,
     help="Let those pages send cookies and authorization. [default: Host.CORSCredentials]",
 )
+@click.option(
+    "--reload/--no-reload",
+    default=None,
+    help="Load the app anew when its files change. "
+    "[default: where AZURE_FUNCTIONS_ENVIRONMENT is Development]",
+)
+@click.option(
+    "--debugpy",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Let editors attach to the app on this port of 127.0.0.1; needs the package debugpy.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    help="Processes that serve the app. [default: FUNCTIONS_WORKER_PROCESS_COUNT or 1]",
+)
 @click.option("--enable-auth", "--enableAuth", is_flag=True, help="Ask for function keys.")
+@click.option("--fresh", is_flag=True, help="Delete the task hub with all it holds, then start.")
 @click.option("--verbose", is_flag=True, help="Log what the host does, too.")
 @click.option(
     "--user-log-level",
@@ -84,7 +117,9 @@ class _StartCommand(click.Command):
 @click.option("--runtime", default="default", hidden=True)
 @click.option("--timeout", "-t", type=int, expose_value=False, hidden=True)
 @click.option("--json-output-file", expose_value=False, hidden=True)
-@click.option("--language-worker", default="", hidden=True)
+@click.option(
+    "--language-worker", default="", envvar="languageWorkers__python__arguments", hidden=True
+)
 @click.option("--debug", is_flag=True, expose_value=False, hidden=True)
 @click.option("--dotnet-isolated-debug", is_flag=True, expose_value=False, hidden=True)
 @click.option("--enable-json-output", is_flag=True, expose_value=False, hidden=True)
@@ -100,7 +135,11 @@ def start_command(
     functions: tuple[str, ...],
     cors: str,
     cors_credentials: bool,
+    reload: bool | None,
+    debugpy: int | None,
+    workers: int | None,
     enable_auth: bool,
+    fresh: bool,
     verbose: bool,
     user_log_level: str | None,
     with_azurite: bool,
@@ -117,8 +156,11 @@ def start_command(
             f"The runtime argument value provided, '{runtime}', is invalid. "
             "For Python apps, the value must be 'default'."
         )
-    console = Console()
-    if language_worker:
+    console = console_for(os.environ)
+    asked = _DEBUGPY.search(language_worker)
+    if asked:
+        debugpy = debugpy or int(asked["port"])
+    elif language_worker:
         console.say("--language-worker has no effect: the app runs without a worker process.")
     options = LaunchOptions(
         app_root=app_root or script_root,
@@ -130,10 +172,32 @@ def start_command(
         user_log_level=user_log_level or "",
         cors=split_origins(cors),
         cors_credentials=cors_credentials,
+        reload=reload,
+        debugpy=debugpy,
+        workers=workers,
     )
     if not with_azurite:
+        if fresh:
+            _delete_hub(options.app_root, {})
         sys.exit(launch(options, console))
     with azurite_beside(options.app_root or Path(), console):
         options = replace(options, added_settings={SETTING: CONNECTION})
+        if fresh:
+            _delete_hub(options.app_root, {SETTING: CONNECTION})
         exit_code = launch(options, console)
     sys.exit(exit_code)
+
+
+def _delete_hub(app_root: Path | None, settings: Mapping[str, str]) -> None:
+    """Delete the task hub, in a process of its own: only that one loads the storage provider."""
+    root = app_root or Path(find_setting("AzureWebJobsScriptRoot", os.environ) or ".")
+    command = [sys.executable, "-P", "-m", "func_py", "hub", "delete", "--yes", "--missing-ok"]
+    # The right exit code and the reason are that command's.
+    done = subprocess.run(
+        [*command, "--app-root", str(root)],
+        env={**settings, **os.environ},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(done.returncode)

@@ -83,6 +83,9 @@ def load_host_config(root: Path, environ: Mapping[str, str]) -> HostConfig:
         function_timeout=_function_timeout(host_file.function_timeout),
         retry=host_file.retry,
         functions=host_file.functions,
+        file_watching_enabled=host_file.file_watching_enabled,
+        watch_directories=host_file.watch_directories,
+        watch_files=host_file.watch_files,
         telemetry_mode=host_file.telemetry_mode,
         warnings=tuple(warnings),
     )

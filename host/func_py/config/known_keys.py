@@ -21,10 +21,9 @@ _STORAGE_PROVIDER = "extensions.durableTask.storageProvider"
 # Keys that the official host knows and this one reads over, by section.
 _ACCEPTED: dict[str, frozenset[str]] = {
     "": _keys(
-        "$schema aggregator concurrency customHandler easyauth extensionBundle fileWatchingEnabled "
+        "$schema aggregator concurrency customHandler easyauth extensionBundle "
         "healthMonitor httpWorker isDefaultHostConfig managedDependency metadataProviderTimeout "
-        "scale sendCanceledInvocationsToWorker sequentialRestart singleton "
-        "watchDirectories watchFiles"
+        "scale sendCanceledInvocationsToWorker sequentialRestart singleton"
     ),
     "aggregator": _keys("batchSize flushTimeout"),
     "concurrency": _keys(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from func_py.config.jsonc import JsonValue, read_json_object
+from func_py.config.secret_files import secret_settings
 from func_py.errors import ConfigError
 
 FILE_NAME = "local.settings.json"
@@ -75,6 +76,19 @@ def load_local_settings(root: Path) -> LocalSettings:
     )
 
 
+def settings_for(root: Path, environ: Mapping[str, str]) -> LocalSettings:
+    """What a host in this environment adds to it: secrets in files, and local settings.
+
+    Secrets win. In production local.settings.json is not read: it belongs to the machine where the
+    app was written.
+
+    Raises:
+        ConfigError: A file cannot be used.
+    """
+    settings = LocalSettings() if is_production(environ) else load_local_settings(root)
+    return replace(settings, values={**settings.values, **secret_settings(environ)})
+
+
 def app_environment(
     settings: LocalSettings, environ: Mapping[str, str], root: Path, port: int
 ) -> tuple[dict[str, str], list[str]]:
@@ -121,6 +135,11 @@ def app_environment(
 def is_development(environ: Mapping[str, str]) -> bool:
     """Whether an app's environment says that this is a developer's machine."""
     return environ.get(_ENVIRONMENT, "").casefold() == _DEVELOPMENT.casefold()
+
+
+def is_production(environ: Mapping[str, str]) -> bool:
+    """Whether the real environment says that this is no developer's machine."""
+    return bool(environ.get(_ENVIRONMENT)) and not is_development(environ)
 
 
 def split_origins(text: str) -> tuple[str, ...]:

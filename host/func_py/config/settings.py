@@ -179,6 +179,9 @@ class HostFile(_Section, frozen=True):
     telemetry_mode: str = ""
     """`OpenTelemetry`: the host exports spans; anything else: it does not."""
     retry: RetrySettings | None = None
+    file_watching_enabled: bool = True
+    watch_directories: tuple[str, ...] = ()
+    watch_files: tuple[str, ...] = ()
     logging: LoggingSettings = LoggingSettings()
     extensions: Extensions = Extensions()
 
@@ -208,6 +211,12 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     """How long an invocation may take; None: as long as it needs."""
     retry: RetrySettings | None
     functions: tuple[str, ...]
+    file_watching_enabled: bool
+    """Whether changes of files reload the app, where that is on."""
+    watch_directories: tuple[str, ...]
+    """Folders at the top of the root, all of whose files count for that."""
+    watch_files: tuple[str, ...]
+    """File names that count for that, besides those that always do."""
     telemetry_mode: str
     warnings: tuple[str, ...]
     """What to tell the user, one line each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,3 +42,22 @@ def find_state_dir(root: Path, environ: Mapping[str, str]) -> Path:
         configured = next((v for k, v in configured.items() if k.casefold() == step.casefold()), "")
     path = configured if isinstance(configured, str) else ""
     return state_dir(root, resolve_names(path, environ, file.name, ".".join(_KEY)), environ)
+
+
+def is_volatile(folder: Path, environ: Mapping[str, str]) -> bool:
+    """Whether the folder goes away together with the container that this process runs in.
+
+    Args:
+        folder: Absolute; need not exist.
+        environ: Images and platforms say in it that this is a container.
+    """
+    return _is_in_container(environ) and not any(
+        os.path.ismount(place) for place in (folder, *folder.parents[:-1])
+    )
+
+
+def _is_in_container(environ: Mapping[str, str]) -> bool:
+    if environ.get("DOTNET_RUNNING_IN_CONTAINER", "").casefold() == "true":
+        return True
+    marks = (Path("/.dockerenv"), Path("/run/.containerenv"))
+    return "KUBERNETES_SERVICE_HOST" in environ or any(mark.exists() for mark in marks)

@@ -27,6 +27,12 @@ POINTS: dict[str, str] = {
     "entity.after_run": "operations ran, nothing of their effect is stored",
     "timer.fired": "a timer was due, the turn it causes has not run",
     "host.acquired": "partitions were acquired, nothing has been recovered",
+    "azure.row_without_start": "an instance has its row, its start message is not sent",
+    "azure.sent": "what a turn sends is in its queues, its history is not written",
+    "azure.between_batches": "some batches of a turn's history are written, others are not",
+    "azure.history_written": "a turn's history is written, its row is not",
+    "azure.row_written": "a turn is written, what it consumed is in its queues still",
+    "azure.result_without_delete": "an activity's result is sent, the activity is in its queue",
 }
 """Every crash point and what is true there."""
 

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 from func_py.clock import Clock, wait_until
 from func_py.durable.client import DurableClient, EntityQuery
-from func_py.durable.model import InstanceState, RuntimeStatus, new_id
+from func_py.durable.model import InstanceState, RuntimeStatus, SubOrchestrationCreated, new_id
 from func_py.durable.storage.base import HubInfo, InstanceQuery
 from func_py.errors import DurableError, InstanceNotFinished, InstanceNotFound, UserError
 from func_py.hub_client.others import OtherHosts
+from func_py.hub_client.why import reasons, unanswered
 from func_py.management.projection import (
     JsonObject,
     entity_object,
@@ -102,6 +103,20 @@ class HubCommands:
         created = seconds(self._clock.now())
         self._tell(f"Started '{name}' at {created}. Instance ID: '{instance_id}'.")
         self._remark_if_alone()
+
+    async def why(self, instance_id: str) -> list[str]:
+        """Why an orchestration has not ended, a line each; see `reasons`."""
+        state = await self._find(instance_id)
+        if state.entity is not None:
+            raise UserError(f"'{instance_id}' is an entity: it has no end to wait for.")
+        events = [] if state.status.is_terminal else await self._client.history(instance_id)
+        children = {}
+        for asked in unanswered(events):
+            if isinstance(asked, SubOrchestrationCreated):
+                child = await self._client.get(asked.instance_id)
+                if child is not None:
+                    children[asked.instance_id] = child.status
+        return reasons(state, events, self._others, children, self._clock.now())
 
     async def status(self, instance_id: str, *, show_input: bool, show_output: bool) -> JsonObject:
         """One instance, as the management API shows it."""

@@ -19,7 +19,7 @@ import msgspec
 
 from func_py.clock import Clock, RealClock
 from func_py.config.host_json import load_host_config
-from func_py.config.local_settings import app_environment, load_local_settings
+from func_py.config.local_settings import app_environment, settings_for
 from func_py.config.provider_choice import AZURE_STORAGE, EMBEDDED, choose_provider
 from func_py.config.settings import HostConfig
 from func_py.durable.model import new_id
@@ -88,11 +88,24 @@ def delete_hub(place: HubPlace, voice: Voice) -> str:
     return config.durable.hub_name
 
 
+def make_hub(place: HubPlace, voice: Voice) -> None:
+    """Create the hub unless it exists."""
+    asyncio.run(_create(hub_config(place, voice)))
+
+
+async def _create(config: HostConfig) -> None:
+    hub = configured_hub(config)
+    try:
+        await hub.create_hub()
+    finally:
+        await hub.close()
+
+
 async def _delete(config: HostConfig) -> None:
     hub = configured_hub(config)
     try:
         # Providers delete in silence what is not there; a misspelt name is to be noticed.
-        await hub.open(_record(RealClock()))
+        await hub.open(silent_record(RealClock()))
     except (SchemaMismatch, ConfigError):
         pass  # It is there, and need not fit to be deleted.
     finally:
@@ -107,7 +120,7 @@ def hub_config(place: HubPlace, voice: Voice) -> HostConfig:
     root = place.app_root.resolve()
     if not root.is_dir():
         raise UserError(f'"{place.app_root}" doesn\'t exist, or is not a folder.')
-    environ, _ = app_environment(load_local_settings(root), os.environ, root, port=0)
+    environ, _ = app_environment(settings_for(root, os.environ), os.environ, root, port=0)
     config = load_host_config(root, environ)
     if place.task_hub:
         durable = msgspec.structs.replace(config.durable, hub_name=place.task_hub)
@@ -131,7 +144,7 @@ async def opened(
 ) -> AsyncIterator[HubCommands]:
     """The commands of a hub that is open while entered."""
     hub = configured_hub(config)
-    record = _record(clock)
+    record = silent_record(clock)
     try:
         try:
             info = await hub.open(record)
@@ -156,5 +169,6 @@ async def opened(
         await hub.close()
 
 
-def _record(clock: Clock) -> HostRecord:
+def silent_record(clock: Clock) -> HostRecord:
+    """The record of somebody who looks at a hub, and runs nothing on it."""
     return HostRecord(host_id=new_id(), started_at=clock.now())

@@ -1,12 +1,14 @@
 """The threads that plain (not async) functions run in.
 
 Not the standard library's executor, because its futures cost more than a short function does, its
-threads keep a process alive that wants to end, and one batch of results here wakes the loop once.
+threads keep a process alive that wants to end, and one batch of results here wakes the loop once:
+a loop that is awake takes the interpreter lock from the threads before they are through.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections import deque
@@ -44,6 +46,8 @@ class FunctionThreads:
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._done: deque[tuple[_Work, Any, BaseException | None]] = deque()
         self._is_waking = False
+        self._busy: set[int] = set()
+        """Threads with a call, by their ids."""
         self._outstanding = 0
         self._given_up = 0
         self._thread_count = 0
@@ -92,7 +96,11 @@ class FunctionThreads:
             threading.Thread(target=self._serve, args=(loop,), name=name, daemon=True).start()
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        me = threading.get_ident()
         while (work := self._work.get()) is not None:
+            self._busy.add(me)
+            if self._done and not self._will_another_begin():
+                self._wake(loop)  # this call may take hours
             work.began = True
             value: Any = None
             error: BaseException | None = None
@@ -102,14 +110,25 @@ class FunctionThreads:
                 except BaseException as exc:  # noqa: BLE001  # It is the caller's, whatever it is.
                     error = exc
             self._done.append((work, value, error))
+            self._busy.discard(me)
             # Drop references while waiting: the next call may be hours away.
             del work, value, error
-            if not self._is_waking:
-                self._is_waking = True
-                try:
-                    loop.call_soon_threadsafe(self._deliver)
-                except RuntimeError:
-                    return  # The loop is closed: nobody waits for results any more.
+            # After the result is there: whoever took the last call may not have seen it.
+            if self._work.empty():
+                self._wake(loop)
+        if self._done:
+            self._wake(loop)
+
+    def _will_another_begin(self) -> bool:
+        """Is there a call to be made, and a thread without one? It looks at the results then."""
+        return not self._work.empty() and len(self._busy) < self._thread_count
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the loop take the results."""
+        if not self._is_waking:
+            self._is_waking = True
+            with contextlib.suppress(RuntimeError):  # Closed: nobody waits for them any more.
+                loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         # Before emptying: a result appended from here on wakes the loop again.

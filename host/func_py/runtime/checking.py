@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from func_py.config.host_json import load_host_config
-from func_py.config.local_settings import app_environment, load_local_settings
+from func_py.config.local_settings import app_environment, settings_for
 from func_py.config.settings import HostConfig
 from func_py.errors import ConfigError, DiscoveryError, UserError
 from func_py.hub_client import configured_hub
@@ -58,7 +58,7 @@ def check(root: Path, environ: Mapping[str, str]) -> CheckReport:
     warnings = _Warnings()
     logging.getLogger().addHandler(warnings)
     try:
-        settings = load_local_settings(root)
+        settings = settings_for(root, environ)
         environment, notices = app_environment(settings, environ, root, port=0)
         os.environ.update(environment)
         warnings.texts += notices

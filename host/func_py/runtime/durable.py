@@ -15,9 +15,11 @@ from func_py.clock import Clock, RealClock
 from func_py.config.settings import HostConfig
 from func_py.durable.client import DurableClient
 from func_py.durable.engine import (
+    EditCheck,
     Engine,
     EngineOptions,
     FunctionTable,
+    Misfits,
     OrchestratorFunction,
     VersionFailure,
     VersionMatch,
@@ -27,7 +29,13 @@ from func_py.durable.model import InstanceState, new_id
 from func_py.durable.moving import refuse_unfinished
 from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
 from func_py.errors import FunctionNotRegistered
-from func_py.hub_client import configured_client, configured_hub, hand_dir
+from func_py.hub_client import (
+    MOST_COUNTED,
+    configured_client,
+    configured_hub,
+    count_unfinished,
+    hand_dir,
+)
 from func_py.invocation import ActivityCalls, EntityCalls, Invoker
 from func_py.management import BASE_PATH, DurableApi, DurableWebhook, LocalTransport
 from func_py.web import Mount
@@ -64,6 +72,8 @@ class Durable:
     client: DurableClient
     clock: Clock
     options: EngineOptions
+    misfits: Misfits | None
+    """Is told of live instances that do not fit the code; None: they fail."""
     poll_interval: timedelta
     """Between polls of durable HTTP calls."""
     inputs: Mapping[str, InputSource]
@@ -74,6 +84,22 @@ class Durable:
     """The same at a path that only clients in this process are told; None: `webhook` does."""
     facts: Sequence[str]
     """For the start-up print."""
+
+    @asynccontextmanager
+    async def checking_live(self, limit_s: float) -> AsyncIterator[EditCheck | None]:
+        """Check the live instances on this code, for so long before it is entered and beside it.
+
+        Only where misfits are held: elsewhere nothing would come of it.
+        """
+        if self.misfits is None:
+            yield None
+            return
+        check = EditCheck(self.hub, self.functions, self.clock, self.misfits)
+        try:
+            await check.begin(limit_s)
+            yield check
+        finally:
+            await check.close()
 
     @asynccontextmanager
     async def running(
@@ -98,6 +124,7 @@ class Durable:
             self.host_id,
             hand_dir=self.hand_dir,
             ended=ended,
+            misfits=self.misfits,
             entities=EntityCalls(functions, invoker),
         )
         await engine.start()
@@ -119,6 +146,7 @@ async def durable_hub(
     development: bool,
     code: str = "",
     rpc_secret: str = "",
+    holds_misfits: bool = False,
     clock: Clock | None = None,
 ) -> AsyncIterator[Durable]:
     """Open the app's task hub while entered, creating it when it does not exist.
@@ -131,6 +159,7 @@ async def durable_hub(
         rpc_secret: Of the path that clients in this process call, which show no key; when empty
             they call the webhook, which then must ask for none.
         development: Verify finished orchestrations by replaying them.
+        holds_misfits: Keep live instances that do not fit the code for other code.
         clock: Time of the engine; the real one when None.
 
     Raises:
@@ -173,16 +202,28 @@ async def durable_hub(
             client=client,
             clock=clock,
             options=_options(config, development),
+            misfits=Misfits() if holds_misfits else None,
             poll_interval=timedelta(
                 milliseconds=config.durable.http_settings.default_async_request_sleep_time_milliseconds
             ),
             inputs=dict.fromkeys(_CLIENT_TYPES, clients),
             webhook=Mount(BASE_PATH, DurableWebhook(api)),
             rpc=Mount(rpc_path, DurableWebhook(api, rpc_path)) if rpc_secret else None,
-            facts=[f"Task hub: {info.name} ({info.provider}, {info.location})"],
+            facts=[
+                f"Task hub: {info.name} ({info.provider}, {info.location})",
+                *_resuming(await count_unfinished(hub)),
+            ],
         )
     finally:
         await hub.close()
+
+
+def _resuming(unfinished: int) -> list[str]:
+    """A line about what an earlier host has left; `func-py start --fresh` would delete it."""
+    if not unfinished:
+        return []
+    count = f"{unfinished} or more" if unfinished >= MOST_COUNTED else str(unfinished)
+    return [f"Unfinished orchestrations that go on: {count}"]
 
 
 def function_table(functions: Sequence[FunctionSpec]) -> FunctionTable:

@@ -1,4 +1,8 @@
-"""The composition root: one app, loaded and served for as long as the context is entered."""
+"""The composition root: one app, loaded and, once it is told to take over, served.
+
+A child that is to replace another one loads beside it. Until it takes over it accepts, owns and
+listens to nothing, so what it finds wrong harms nobody.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from func_py.config.host_json import load_host_config
 from func_py.config.local_settings import is_development
+from func_py.config.provider_choice import EMBEDDED
 from func_py.config.settings import HostConfig
 from func_py.durable.replay import is_muted
 from func_py.invocation import Invoker
 from func_py.logs import Logs, LogSettings
 from func_py.runtime.access import access_of, disabled_functions, host_facts, key_notices
+from func_py.runtime.apology import apologizing
 from func_py.runtime.around import code_wrappers, tell_extensions
 from func_py.runtime.durable import WEBHOOK_KEY, durable_hub, uses_durable
+from func_py.runtime.hand_over import Host
 from func_py.runtime.http_rules import cors_policy, decorators, wrappers
 from func_py.runtime.loading import (
     import_storage,
@@ -24,10 +31,11 @@ from func_py.runtime.loading import (
     load_functions,
     unknown_names,
 )
+from func_py.runtime.production import state_notices
 from func_py.runtime.storage_use import storage_of, uses_storage
 from func_py.runtime.telemetry import TelemetrySetup
 from func_py.runtime.timers import Warmup, timer_calls, timers_running
-from func_py.supervisor.protocol import ChildSpec, FunctionLine, Ready
+from func_py.supervisor.protocol import ChildSpec, FunctionLine, Loaded, Ready, WatchRules
 from func_py.timers.listener import has_timer
 from func_py.web import HttpFrontEnd, Mount
 from func_py.web.admin import PREFIX, AdminApi
@@ -38,26 +46,32 @@ from func_py.web.keys_api import KeysApi
 from func_py_bindings.contract import FunctionSpec
 from func_py_bindings.http import endpoint_of
 
+_LINGER_S = 0.5
+"""How long a stopping host waits for a last request on connections that are kept alive."""
+_CHECK_S = 0.1
+"""How long live instances may keep new code from serving while they are checked on it."""
+
 _KEYS_FACT = "Function keys are asked for; `func-py keys list` shows them"
 
 
 @asynccontextmanager
-async def serving(
-    spec: ChildSpec, listener: socket.socket, *, restart: Callable[[], None]
-) -> AsyncIterator[Ready]:
-    """Load the app of `spec` and answer what arrives on `listener` while entered.
+async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncIterator[Host]:
+    """Load the app of `spec`; once told to, serve it until the context is left.
 
     Everything is entered in the order of dependence and left in the reverse: first no more
     requests, then no more work, then no more log.
 
     Args:
         spec: What the supervisor says.
-        listener: The bound socket.
         restart: Leaves the context some time later; the supervisor replaces a process that ends.
 
     Raises:
         UserError: The configuration or the app cannot be used.
     """
+    if spec.apology:
+        async with apologizing(spec.apology) as host:
+            yield host
+        return
     environ = spec.environ
     config = load_host_config(spec.app_root, environ)
     drain_s = config.func_py.drain_timeout.total_seconds()
@@ -100,9 +114,11 @@ async def serving(
                     development=development,
                     code=access.system_key(WEBHOOK_KEY),
                     rpc_secret=access.secret_of("durabletask-rpc"),
+                    holds_misfits=spec.reloads,
                 )
             )
             invoker.add_inputs(durable.inputs)
+        is_embedded = durable is not None and durable.info.provider == EMBEDDED
         storage = None
         if uses_storage(functions):
             storage = storage_of(config, functions, development=development)
@@ -114,6 +130,7 @@ async def serving(
             *tracing.warnings,
             *unknown,
             *key_notices(access, environ),
+            *state_notices(config, environ, embedded=is_embedded),
             *(finding.text for finding in findings),
         ):
             logs.announce(warning, logging.WARNING)
@@ -154,48 +171,81 @@ async def serving(
             development=development,
             home_page=environ.get("AzureWebJobsDisableHomepage", "").lower() != "true",
             body_limit=_number(environ, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT") or DEFAULT_BODY_LIMIT,
+            linger_s=0.0 if development else _LINGER_S,
         )
+        # What the app does at its start may fail, too.
+        stack.push_async_callback(front_end.stop, 0)
+        await front_end.prepare()
+        check = None
         if durable is not None and has_engine:
-            ended = telemetry.ended if telemetry is not None else None
-            engine = await stack.enter_async_context(
-                durable.running(enabled, invoker, drain_s, ended)
-            )
-            drain.add(lambda: engine.stop(drain_s))
-        if durable is not None and has_timers:
-            stop_timers = await stack.enter_async_context(
-                timers_running(
-                    enabled,
-                    invoker,
-                    logs,
-                    durable.hub,
-                    durable.clock,
-                    environ=environ,
-                    retry=config.retry,
-                    grace_s=drain_s,
-                )
-            )
-            drain.add(stop_timers)
-        if storage is not None:
-            drain.add(
-                await stack.enter_async_context(storage.listening(enabled, invoker, logs, drain_s))
-            )
-        stack.push_async_callback(drain.close)
-        stack.push_async_callback(calls.stop, drain_s)
-        stack.push_async_callback(front_end.stop, drain_s)
-        await front_end.start(listener)
+            check = await stack.enter_async_context(durable.checking_live(_CHECK_S))
 
-        yield Ready(
-            functions=tuple(
-                _line(f, spec.base_url, config.http.route_prefix, disabled) for f in functions
-            ),
-            facts=(
-                *(durable.facts if durable is not None else ()),
-                *((_KEYS_FACT,) if access.guard is not None else ()),
-                f"Logs: {_log_places(config)}",
-                f"Listening on {spec.base_url}",
-            ),
-            drain_s=drain_s,
+        async def take_over(listener: socket.socket) -> Ready:
+            # Requests first: recovering partitions takes a while.
+            await front_end.start(listener)
+            if durable is not None and has_engine:
+                ended = telemetry.ended if telemetry is not None else None
+                engine = await stack.enter_async_context(
+                    durable.running(enabled, invoker, drain_s, ended)
+                )
+                drain.add(lambda: engine.stop(drain_s))
+                host.hand_over_steps.append(engine.hand_over)
+                host.cut_steps.append(lambda: engine.stop(0))
+            if durable is not None and has_timers:
+                timers = await stack.enter_async_context(
+                    timers_running(
+                        enabled,
+                        invoker,
+                        logs,
+                        durable.hub,
+                        durable.clock,
+                        environ=environ,
+                        retry=config.retry,
+                        grace_s=drain_s,
+                    )
+                )
+                drain.add(timers.stop)
+                host.hand_over_steps.append(timers.hand_over)
+                host.cut_steps.append(timers.cut)
+            if storage is not None:
+                stop = await stack.enter_async_context(
+                    storage.listening(enabled, invoker, logs, drain_s)
+                )
+                drain.add(lambda: stop(drain_s))
+                host.hand_over_steps.append(lambda: host.begin(stop(drain_s)))
+                host.cut_steps.append(lambda: stop(0))
+            stack.push_async_callback(drain.close)
+            stack.push_async_callback(calls.stop, drain_s)
+            stack.push_async_callback(front_end.stop, drain_s)
+            return Ready(
+                functions=tuple(
+                    _line(f, spec.base_url, config.http.route_prefix, disabled) for f in functions
+                ),
+                facts=(
+                    *(durable.facts if durable is not None else ()),
+                    *((_KEYS_FACT,) if access.guard is not None else ()),
+                    f"Logs: {_log_places(config)}",
+                    f"Listening on {spec.base_url}",
+                ),
+            )
+
+        host = Host(
+            loaded=Loaded(drain_s=drain_s, watch=_watch_rules(config)),
+            take_over=take_over,
+            front_end=front_end,
+            invoker=invoker,
+            hand_over_steps=[check.close] if check is not None else [],
+            cut_steps=[lambda: calls.stop(0), lambda: front_end.stop(0)],
         )
+        yield host
+
+
+def _watch_rules(config: HostConfig) -> WatchRules:
+    return WatchRules(
+        is_enabled=config.file_watching_enabled,
+        directories=config.watch_directories,
+        files=config.watch_files,
+    )
 
 
 def _selected(
@@ -224,6 +274,7 @@ def _log_settings(config: HostConfig, spec: ChildSpec) -> LogSettings:
         verbose=spec.verbose,
         debug=spec.environ.get("PYTHON_ENABLE_DEBUG_LOGGING") == "1",
         colors=False if console.disable_colors else None,
+        as_json=not is_development(spec.environ) and not sys.stdout.isatty(),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -27,7 +27,6 @@ from func_py.storage.queues import Queues
 from func_py.storage.tables import Tables
 from func_py.storage.wakes import Wakes
 from func_py.web.admin_calls import CallMaker
-from func_py.web.drain import StopListening
 from func_py_bindings import blob, queue, table
 from func_py_bindings.contract import FunctionSpec, InputFetcher, OutputWriter
 
@@ -93,14 +92,14 @@ class Storage:
     @asynccontextmanager
     async def listening(
         self, functions: Iterable[FunctionSpec], invoker: Invoker, logs: Logs, grace_s: float
-    ) -> AsyncIterator[StopListening]:
+    ) -> AsyncIterator[Callable[[float], Coroutine[None, None, None]]]:
         """Call functions that storage triggers, while entered.
 
         On the way out running ones get `grace_s` seconds. A function whose connection cannot be
         used is told about and left alone.
 
         Yields:
-            What stops them before that.
+            What stops them before that: at once those that do not run, the others within seconds.
         """
         retrying = RetryingInvoker(invoker, logs, self._clock)
         listeners = self._listeners(functions, invoker, retrying, logs)
@@ -108,14 +107,14 @@ class Storage:
             self._wakes.subscribe(listener.place, listener.wake)
             listener.start()
 
-        async def stop() -> None:
+        async def stop(grace_s: float) -> None:
             retrying.stop()
             await asyncio.gather(*(listener.stop(grace_s) for listener in listeners))
 
         try:
             yield stop
         finally:
-            await stop()
+            await stop(grace_s)
 
     async def close(self) -> None:
         """Close the clients."""

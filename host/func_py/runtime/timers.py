@@ -16,7 +16,6 @@ from func_py.timers.listener import Records, TimerListener, has_timer
 from func_py.timers.zone import schedule_zone
 from func_py.web import Mount
 from func_py.web.admin_calls import Call, CallMaker
-from func_py.web.drain import StopListening
 from func_py.web.front_end import REASON
 from func_py_bindings import warmup
 from func_py_bindings.contract import FunctionSpec
@@ -36,7 +35,7 @@ async def timers_running(
     environ: Mapping[str, str],
     retry: RetrySettings | None,
     grace_s: float,
-) -> AsyncIterator[StopListening]:
+) -> AsyncIterator[Timers]:
     """Fire timer functions while entered; on the way out running ones get `grace_s` seconds.
 
     Yields:
@@ -54,15 +53,35 @@ async def timers_running(
 
     listener = TimerListener(timed, fire, records, clock, schedule_zone(environ))
 
-    async def stop() -> None:
-        retrying.stop()
-        await listener.stop(grace_s)
-
+    timers = Timers(retrying, listener, grace_s)
     listener.start()
     try:
-        yield stop
+        yield timers
     finally:
-        await stop()
+        await timers.stop()
+
+
+class Timers:
+    """The running timers of a host."""
+
+    def __init__(self, retrying: RetryingInvoker, listener: TimerListener, grace_s: float) -> None:
+        self._retrying = retrying
+        self._listener = listener
+        self._grace_s = grace_s
+
+    async def stop(self) -> None:
+        """Fire no more and let running functions finish."""
+        self._retrying.stop()
+        await self._listener.stop(self._grace_s)
+
+    async def hand_over(self) -> None:
+        """Fire no more and free the timers for another process; returns while functions run."""
+        self._retrying.stop()
+        await self._listener.hand_over()
+
+    async def cut(self) -> None:
+        """End what still runs."""
+        await self._listener.stop(0)
 
 
 def timer_calls(invoker: Invoker) -> CallMaker:

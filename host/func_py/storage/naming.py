@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from func_py.clock import Clock
 from func_py_bindings.contract import BindingSpec, FunctionSpec, Invocation
-from func_py_bindings.expressions import parse_template
+from func_py_bindings.expressions import Template, parse_template
+
+_BARE = re.compile(r"[-+]?\d+(\.\d+)?L?|true|false")
 
 
 class Naming:
@@ -29,7 +33,37 @@ class Naming:
         Raises:
             ValueError: An expression has no value.
         """
+        return self._rendered(self.template, invocation)
+
+    def _rendered(self, template: Template, invocation: Invocation) -> str:
         try:
-            return self.template.render(invocation.binding_data, self._function, self._clock.now())
+            return template.render(invocation.binding_data, self._function, self._clock.now())
         except ValueError as exc:
             raise ValueError(f"{self._where}: {exc}") from exc
+
+
+class FilterNaming(Naming):
+    """A filter in OData. What is filled in stays one value, whatever a caller sends."""
+
+    def name(self, invocation: Invocation) -> str:
+        """The filter for one invocation.
+
+        Raises:
+            ValueError: An expression has no value, or one that must stand in quotes and does not.
+        """
+        text = ""
+        for part in self.template.parts:
+            if isinstance(part, str):
+                text += part
+                continue
+            value = self._rendered(Template((part,)), invocation)
+            if text.count("'") % 2:
+                text += value.replace("'", "''")
+            elif _BARE.fullmatch(value):
+                text += value
+            else:
+                raise ValueError(
+                    f"{self._where}: the value of {{{part}}} is no number and no truth value, "
+                    f"so it must stand in quotes: '{{{part}}}'"
+                )
+        return text

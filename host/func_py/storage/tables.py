@@ -13,7 +13,7 @@ from azure.data.tables.aio import TableClient
 
 from func_py.clock import Clock
 from func_py.storage.connections import StorageConnections
-from func_py.storage.naming import Naming
+from func_py.storage.naming import FilterNaming, Naming
 from func_py_bindings.contract import BindingSpec, FunctionSpec, Invocation, Send
 from func_py_bindings.table import (
     DEFAULT_TAKE,
@@ -43,10 +43,11 @@ class Tables:
     ) -> Callable[[Invocation], Awaitable[object]]:
         """See `InputFetcher.fetcher`. A table or entity that is not there is an empty list."""
         connection = str(binding.get("connection") or "")
-        table, partition_key, row_key, condition = (
+        table, partition_key, row_key = (
             Naming(function, binding, key, self._clock)
-            for key in ("tableName", "partitionKey", "rowKey", "filter")
+            for key in ("tableName", "partitionKey", "rowKey")
         )
+        condition = FilterNaming(function, binding, "filter", self._clock)
         take = int(binding.get("take") or DEFAULT_TAKE)
 
         async def fetch(invocation: Invocation) -> object:

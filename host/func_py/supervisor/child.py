@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from func_py.supervisor.exits import describe_exit
-from func_py.supervisor.protocol import Report, Stop
+from func_py.supervisor.protocol import Order, Report
 
 _FORK_SERVER_GONE = 255
 
@@ -31,10 +31,10 @@ class Child:
             return None
         return report
 
-    def stop(self) -> None:
-        """Ask the child to drain and end. It may have ended already."""
+    def send(self, order: Order) -> None:
+        """Tell the child what to do. It may have ended already."""
         with contextlib.suppress(OSError):
-            self.channel.send(Stop())
+            self.channel.send(order)
 
     def kill(self) -> None:
         """End the child now, as a power cut would."""

@@ -56,4 +56,9 @@ def _explain(exc: OSError, address: str, port: int) -> str:
         )
     if exc.errno == errno.EADDRNOTAVAIL:
         return f"This machine has no address {address}; see --address."
+    if exc.errno == errno.EACCES:
+        return (
+            f"This user may not listen on port {port}: ports below 1024 need a right. "
+            "Specify another port using --port [-p] or PORT."
+        )
     return f"Cannot listen on {address}, port {port}: {exc.strerror}."

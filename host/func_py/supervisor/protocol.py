@@ -24,6 +24,16 @@ class ChildSpec:
     cors: tuple[str, ...] = ()
     """Origins whose pages may call the host; empty: what the environment says."""
     cors_credentials: bool = False
+    reloads: bool = False
+    """Other code may take the place of this: live instances that do not fit it wait for that."""
+    terminal: str = ""
+    """The terminal that the process has for a debugger while it serves; empty: none."""
+    is_alone: bool = False
+    """Nobody else serves: it has the terminal from the beginning."""
+    debugpy_port: int = 0
+    """Where editors attach while it serves; 0: nowhere."""
+    apology: str = ""
+    """Load no app; answer each request with 503 and this text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +50,47 @@ class FunctionLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRules:
+    """What host.json says about the files whose changes reload the app."""
+
+    is_enabled: bool = True
+    directories: tuple[str, ...] = ()
+    """Folders at the top of the app root; whatever changes below them counts."""
+    files: tuple[str, ...] = ()
+    """File names that count wherever they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Child to supervisor: the app is loaded; nothing is accepted, owned or listened to yet."""
+
+    drain_s: float
+    """How long the child may take to finish running work when it hands over or stops."""
+    watch: WatchRules = WatchRules()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """Child to supervisor: the app is loaded and requests are being accepted."""
+    """Child to supervisor: it has taken over, requests are being accepted."""
 
     functions: tuple[FunctionLine, ...]
     facts: tuple[str, ...]
     """What else to show, a line each: the task hub, where logs go, the address."""
-    drain_s: float
-    """How long the child may take to finish running work when it is told to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    """Child to supervisor: it accepts, owns and listens to nothing any more.
+
+    What runs is finished within the drain time; then the child ends.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """Child to supervisor: somebody stands at a breakpoint in it, or does no longer."""
+
+    is_paused: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +102,19 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOver:
+    """Supervisor to a loaded child: accept, own and listen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver:
+    """Supervisor to the child that serves: another one is loaded and waits to take over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """Supervisor to child: accept nothing more, finish what runs within the drain time, end."""
 
 
-Report = Ready | Failed
+Report = Loaded | Ready | HandedOver | Paused | Failed
+Order = TakeOver | HandOver | Stop

@@ -1,173 +1,171 @@
-"""Keep one child running until somebody asks to stop."""
+"""Keep the app served until somebody asks to stop, and reload it when its files change."""
 
 from __future__ import annotations
 
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from importlib.util import cache_from_source
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Protocol
 
 from func_py.supervisor.backoff import Backoff
-from func_py.supervisor.child import Child
-from func_py.supervisor.exits import EXIT_FORCED, EXIT_USER_ERROR
-from func_py.supervisor.protocol import Failed, Ready
+from func_py.supervisor.exits import EXIT_FORCED
+from func_py.supervisor.protocol import WatchRules
 from func_py.supervisor.signals import SignalPipe
+from func_py.supervisor.worker import HAND_OVER_S, Announcer, StartChild, Worker
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_MARGIN_S = 3.0
-"""What a child may take beyond its drain time before it is killed."""
 _SAME_KEY_S = 0.3
 """Wrappers pass a Ctrl+C on that the terminal has sent us already; that is no second one."""
+_DEBOUNCE_S = 0.06
+"""From the last change to the reload: editors write several files, and some of them twice."""
 
 
-class Announcer(Protocol):
-    """Tells a person what happens."""
+class Changes(Protocol):
+    """Tells of changed files."""
 
-    def ready(self, report: Ready) -> None:
-        """The app serves requests, for the first time."""
+    def fileno(self) -> int:
+        """Readable when a file has changed."""
         ...
 
-    def say(self, text: str) -> None:
-        """Something to know."""
+    def take(self) -> Sequence[str]:
+        """The files that changed since the last call."""
         ...
 
-    def complain(self, text: str) -> None:
-        """Something went wrong."""
+    def obey(self, rules: WatchRules) -> None:
+        """From now on tell of the files that these rules name."""
         ...
+
+
+def forget_bytecode(files: Iterable[str]) -> None:
+    """Delete what Python has cached of these files.
+
+    It takes a source of the same size from the same second for the same source.
+    """
+    for file in files:
+        if file.endswith(".py"):
+            with suppress(OSError, NotImplementedError):
+                Path(cache_from_source(file)).unlink()
 
 
 class Supervisor:
-    """Starts a child, replaces it when it dies, and stops it.
+    """Runs the workers: replaces children that die, reloads, stops.
 
-    When the first child cannot run the app, neither can the supervisor. Later children are started
-    again and again, because the app has worked before.
+    When the first child cannot run the app, neither can the supervisor, unless it reloads. Later
+    children are started again and again, because the app has worked before.
 
     Args:
         start_child: Starts a child that accepts on `listener`.
         listener: Stays open while children come and go; closed when stopping begins.
+        announcer: Tells what happens.
+        changes: Of the app's files; None: no reload.
+        count: How many children serve at a time.
+        make_backoff: For each worker.
+        patience_s: What a child may take to hand over; None: as long as it needs.
     """
 
     def __init__(
         self,
-        start_child: Callable[[], Child],
+        start_child: StartChild,
         listener: socket.socket,
         announcer: Announcer,
-        backoff: Backoff | None = None,
+        *,
+        changes: Changes | None = None,
+        count: int = 1,
+        make_backoff: Callable[[], Backoff] = Backoff,
+        patience_s: float | None = HAND_OVER_S,
     ) -> None:
-        self._start_child = start_child
         self._listener = listener
         self._announcer = announcer
-        self._backoff = backoff or Backoff()
+        self._changes = changes
+        self._workers = [
+            Worker(
+                start_child,
+                announcer,
+                make_backoff(),
+                reloads=changes is not None,
+                # Code that does not load is found out by one of them, not by all.
+                changed=self._pass_on if number == 0 else lambda: None,
+                is_first=number == 0,
+                patience_s=patience_s,
+            )
+            for number in range(count)
+        ]
+        self._changed: set[str] = set()
+        self._reload_at: float | None = None
+        self._stopping_since: float | None = None
+        self._is_forced = False
 
     def run(self) -> int:
         """Run until stopped; returns the exit code for the process. Main thread only."""
-        has_worked = False
+        first = self._workers[0]
         with SignalPipe(STOP_SIGNALS) as signals:
-            while True:
-                watch = _Watch(self._start_child(), signals, self._announcer, has_worked)
-                watch.until_end(self._listener)
-                if watch.exit_code is not None:
-                    return watch.exit_code
-                has_worked = True
-                delay = self._backoff.delay_s(watch.ready_for_s)
-                self._announcer.complain(
-                    f"The app process (pid {watch.child.pid}) {watch.end}. "
-                    f"Starting a new one in {delay:g} s; requests wait."
-                )
-                if wait([signals.fileno()], delay):
-                    return 0
+            first.reload()
+            while not all(worker.is_over for worker in self._workers):
+                happened = wait(list(self._sources(signals)), self._patience_s())
+                if signals.fileno() in happened:
+                    for number in signals.take():
+                        self._stop(number)
+                if self._changes is not None and self._changes.fileno() in happened:
+                    self._note_changes(self._changes)
+                for worker in self._workers:
+                    worker.act(happened)
+                if self._reload_at is not None and self._reload_at <= time.monotonic():
+                    self._reload_at = None
+                    forget_bytecode(self._changed)
+                    self._changed.clear()
+                    first.reload()
+                if first.exit_code is not None and self._stopping_since is None:
+                    self._end_all()
+        return EXIT_FORCED if self._is_forced else first.exit_code or 0
 
+    def _sources(self, signals: SignalPipe) -> Iterator[Connection | int]:
+        yield signals.fileno()
+        if self._changes is not None and self._stopping_since is None:
+            yield self._changes.fileno()
+        for worker in self._workers:
+            yield from worker.sources
 
-class _Watch:
-    """One child from its start to its end."""
+    def _patience_s(self) -> float | None:
+        times = [self._reload_at, *(worker.deadline for worker in self._workers)]
+        nearest = min((moment for moment in times if moment is not None), default=None)
+        return None if nearest is None else max(0.0, nearest - time.monotonic())
 
-    def __init__(
-        self, child: Child, signals: SignalPipe, announcer: Announcer, has_worked: bool
-    ) -> None:
-        self.child = child
-        self.end = ""
-        """How the child ended, for people."""
-        self.exit_code: int | None = None
-        """Set at the end, unless the child should be replaced."""
-        self.ready_for_s = 0.0
-        self._signals = signals
-        self._announcer = announcer
-        self._has_worked = has_worked
-        self._ready: Ready | None = None
-        self._ready_at = 0.0
-        self._failed: Failed | None = None
-        self._stopping_since: float | None = None
-        self._kill_at: float | None = None
+    def _note_changes(self, changes: Changes) -> None:
+        if changed := changes.take():
+            self._changed.update(changed)
+            self._reload_at = time.monotonic() + _DEBOUNCE_S
 
-    def until_end(self, listener: socket.socket) -> None:
-        signals, sentinel = self._signals.fileno(), self.child.sentinel
-        channel = self.child.channel
-        sources: list[Connection | int] = [signals, sentinel, channel]
-        while True:
-            left = None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
-            happened = wait(sources, left)
-            if not happened:
-                self._announcer.complain("The drain time is over: cutting off what still runs.")
-                self._kill()
-            if signals in happened:
-                for number in self._signals.take():
-                    listener.close()
-                    self._stop(number)
-            if channel in happened and not self._take_report():
-                sources.remove(channel)
-            if sentinel in happened:
-                break
-        # What it said last. A process forked by user code may hold the other end: never wait.
-        while channel in sources and channel.poll() and self._take_report():
-            pass
-        self._conclude()
+    def _pass_on(self) -> None:
+        """The first worker serves new code: now the others, and the new rules for watching."""
+        if self._changes is not None:
+            self._changes.obey(self._workers[0].watch)
+        for worker in self._workers[1:]:
+            worker.reload()
 
-    def _take_report(self) -> bool:
-        report = self.child.take_report()
-        if isinstance(report, Ready):
-            self._ready, self._ready_at = report, time.monotonic()
-            if not self._has_worked:
-                self._announcer.ready(report)
-            else:
-                self._announcer.say(f"The app runs again (pid {self.child.pid}).")
-        elif report is not None:
-            self._failed = report
-        return report is not None
+    def _end_all(self) -> None:
+        """The first worker has given up, so the others need not begin."""
+        for worker in self._workers[1:]:
+            worker.stop()
 
     def _stop(self, number: signal.Signals) -> None:
         now = time.monotonic()
         if self._stopping_since is None:
             self._stopping_since = now
-            self.exit_code = 0
-            if self._ready is None:
-                self._kill()  # it has accepted nothing yet
-                return
-            self.child.stop()
-            self._kill_at = now + self._ready.drain_s + _MARGIN_S
-            self._announcer.say(
-                f"Stopping: running work has {self._ready.drain_s:g} s to finish. "
-                "Press Ctrl+C again to stop at once."
-            )
+            self._reload_at = None
+            self._listener.close()
+            drain_times = [worker.stop() for worker in self._workers]
+            if any(drain_s is not None for drain_s in drain_times):
+                longest = max(drain_s or 0.0 for drain_s in drain_times)
+                self._announcer.say(
+                    f"Stopping: running work has {longest:g} s to finish. "
+                    "Press Ctrl+C again to stop at once."
+                )
         elif number == signal.SIGINT and now - self._stopping_since > _SAME_KEY_S:
-            self.exit_code = EXIT_FORCED
-            self._kill()
-
-    def _kill(self) -> None:
-        self.child.kill()
-        self._kill_at = None
-
-    def _conclude(self) -> None:
-        self.end = self.child.reap()
-        if self._ready:
-            self.ready_for_s = time.monotonic() - self._ready_at
-        if self._stopping_since is not None:
-            return
-        if self._failed:
-            self._announcer.complain(self._failed.message)
-            if not self._has_worked:
-                self.exit_code = self._failed.exit_code
-        elif not self._ready and not self._has_worked:
-            self._announcer.complain(f"The app process {self.end} before it was ready.")
-            self.exit_code = EXIT_USER_ERROR
+            self._is_forced = True
+            for worker in self._workers:
+                worker.kill()

@@ -101,19 +101,23 @@ class TimerListener:
             name = f"timer {timer.spec.name}"
             self._tasks[asyncio.create_task(timer.run(), name=name)] = timer
 
-    async def stop(self, grace: float) -> None:
-        """Fire no more, let functions finish for so many seconds, and give the timers away."""
+    async def hand_over(self) -> None:
+        """Fire no more and give the timers away; one whose function runs, when that has ended."""
         for task, timer in self._tasks.items():
             timer.is_stopping = True
             if not timer.is_firing:
                 task.cancel()
+        idle = [task for task, timer in self._tasks.items() if not timer.is_firing]
+        await asyncio.gather(*idle, return_exceptions=True)
+
+    async def stop(self, grace: float) -> None:
+        """The same, but wait: running functions get so many seconds to finish."""
+        await self.hand_over()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace)
             for task in late:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        for timer in self._tasks.values():
-            await timer.release()
         self._tasks.clear()
 
 
@@ -151,6 +155,12 @@ class _Timer:
 
     async def run(self) -> None:
         """Fire whenever it is time and the timer is ours, until cancelled or stopping."""
+        try:
+            await self._fire_in_time()
+        finally:
+            await self._release()
+
+    async def _fire_in_time(self) -> None:
         while not self.is_stopping:
             await self._wait_for_hold()
             self._announce()
@@ -170,7 +180,7 @@ class _Timer:
                 logger.exception("The timer of '%s' failed.", self.spec.name)
                 await wait_until(self._clock, self._clock.now() + HOLD_INTERVAL)
 
-    async def release(self) -> None:
+    async def _release(self) -> None:
         """Give the timer to whoever wants it."""
         if self._is_held:
             self._is_held = False

@@ -1,6 +1,6 @@
 """The admin API: what the host is doing, its functions, and calls of them.
 
-Outside of development every path but the ping needs the master key.
+Outside of development every path but the ping and the health of the host needs the master key.
 """
 
 from __future__ import annotations
@@ -73,8 +73,15 @@ class AdminApi:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         parts = [part for part in request.path[len(PREFIX) :].split("/") if part]
-        if [part.lower() for part in parts] == ["host", "ping"]:
-            return _ping(request)
+        match [part.lower() for part in parts]:
+            case ["host", "ping"]:
+                return _ping(request)
+            case ["health", "live"]:
+                return json_response({"status": "Healthy"})
+            case ["health", "ready"]:
+                return self._readiness()
+            case _:
+                pass
         if not self._is_admin(request):
             return web.Response(status=401)
         answer = self._route(request.method, [part.lower() for part in parts])
@@ -104,6 +111,12 @@ class AdminApi:
                 return self._key
             case _:
                 return None
+
+    def _readiness(self) -> web.StreamResponse:
+        """Whether to send requests here: not while the host is draining."""
+        if self._drain.state == "Disabled":
+            return json_response({"status": "Healthy"})
+        return json_response({"status": "Unhealthy", "reason": "draining"}, status=503)
 
     async def _status(self, request: web.BaseRequest, parts: list[str]) -> web.StreamResponse:
         facts = self._facts

@@ -22,10 +22,11 @@ from multidict import CIMultiDict, istr
 from func_py.errors import ConfigError
 from func_py.invocation import Failure, Invoker, PreparedFunction
 from func_py.web.extra_headers import Decorator
+from func_py.web.last_requests import accept_waiting, stop_accepting, wait_for_connections
 from func_py.web.routing import RouteTable
 from func_py.web.server import Server
 from func_py.web.streaming import StreamingApp
-from func_py_bindings.contract import FunctionSpec
+from func_py_bindings.contract import FunctionSpec, Lifespan
 from func_py_bindings.http import (
     AuthLevel,
     HttpEndpoint,
@@ -95,6 +96,8 @@ class HttpFrontEnd:
         development: Error answers say what went wrong; elsewhere they are empty.
         home_page: Whether `/` shows a page when no function answers there; else it is empty.
         body_limit: Bytes of a request body at most.
+        linger_s: How long `stop` waits for a last request on open connections, those included that
+            nobody has accepted yet; 0 leaves these to whoever listens on.
 
     Raises:
         ConfigError: The route prefix cannot be understood.
@@ -114,6 +117,7 @@ class HttpFrontEnd:
         development: bool = True,
         home_page: bool = True,
         body_limit: int = DEFAULT_BODY_LIMIT,
+        linger_s: float = 0.0,
     ) -> None:
         self._invoker = invoker
         self._mounts = [(mount.prefix.rstrip("/").lower(), mount.handler) for mount in mounts]
@@ -126,58 +130,95 @@ class HttpFrontEnd:
         self._development = development
         self._home_page = home_page
         self._body_limit = body_limit
+        self._linger_s = linger_s
         functions = list(functions)
-        self._lifespans = [f.lifespan for f in functions if f.lifespan is not None]
+        self._unprepared = [f.lifespan for f in functions if f.lifespan is not None]
+        self._prepared: list[Lifespan] = []
         self._routes, is_streamed = _route_table(functions, invoker, route_prefix)
         self._streaming = (
             StreamingApp(body_limit, self._last_of_connection) if is_streamed else None
         )
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
         self._stopping = False
+
+    async def prepare(self) -> None:
+        """Run the start-up code of ASGI apps, unless that is done. What it raises is the app's."""
+        while self._unprepared:
+            lifespan = self._unprepared.pop(0)
+            await lifespan.start()
+            self._prepared.append(lifespan)
 
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on a bound socket; it is listened on and closed by `stop`."""
+        await self.prepare()
         self._server = Server(
-            self._handler,
+            self._answer,
             request_factory=self._make_request,
             access_log=None,
             auto_decompress=False,
             keepalive_timeout=75.0,
         )
-        for lifespan in self._lifespans:
-            await lifespan.start()
         loop = asyncio.get_running_loop()
+        self._socket = sock
         self._listener = await loop.create_server(self._server, sock=sock, backlog=1024)
+
+    @property
+    def connection_count(self) -> int:
+        """Open connections, those included that wait for a client's next request."""
+        return len(self._server.connections) if self._server is not None else 0
+
+    async def hand_over(self) -> None:
+        """Accept nothing more, because another process does.
+
+        Each open connection gets one more answer, with `Connection: close`: a client that keeps it
+        alive may be sending at this moment.
+        """
+        await self._stop_listening(is_last=False)
+
+    async def _stop_listening(self, *, is_last: bool) -> None:
+        """`is_last`: nobody accepts on the socket after us, so take who waits there already."""
+        self._stopping = True
+        listener, self._listener = self._listener, None
+        if listener is None or self._server is None or self._socket is None:
+            return
+        await stop_accepting(self._socket)
+        if is_last:
+            await accept_waiting(self._socket, self._server)
+        # At once: whoever comes between the last look and this is reset.
+        listener.close()
 
     async def stop(self, grace: float) -> None:
         """Stop accepting, let running requests finish for `grace` seconds, then close.
 
         Requests still running then are cancelled; their clients see the connection closed.
         """
-        self._stopping = True
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        await self._stop_listening(is_last=self._linger_s > 0)
         if self._server is not None:
+            await wait_for_connections(self._server, min(self._linger_s, grace))
             self._server.pre_shutdown()
             # aiohttp waits its timeout twice before it cancels, and for ever when it is zero.
             await self._server.shutdown(max(grace / 2, 0.001))
             self._server = None
-            for lifespan in self._lifespans:
-                try:
-                    await lifespan.stop()
-                except Exception:  # The edge to user code; what it does at the end is its own.
-                    logger.exception("The app's own shutdown failed.")
+        while self._prepared:
+            try:
+                await self._prepared.pop(0).stop()
+            except Exception:  # The edge to user code; what it does at the end is its own.
+                logger.exception("The app's own shutdown failed.")
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The entry point of the server."""
+        return self._last_of_connection(await self._handler(request))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. The entry point of the server."""
+        """Answer one request, inside of the wrappers."""
         raw_path = request.rel_url.raw_path
         if self._mounts:
             lowered = raw_path.lower()
             for prefix, handler in self._mounts:
                 if lowered.startswith(prefix) and lowered[len(prefix) :][:1] in ("", "/"):
-                    return self._last_of_connection(await handler(request))
+                    return await handler(request)
         found = self._routes.find(request.method, raw_path)
         if found is None:
             if raw_path not in ("/", ""):
@@ -201,7 +242,7 @@ class HttpFrontEnd:
                 return _empty(413)
             except (ConnectionError, web.RequestPayloadError):
                 return _empty(400)  # The client went away or its body is malformed.
-        return self._last_of_connection(await self._call(route, request, values, body))
+        return await self._call(route, request, values, body)
 
     def _last_of_connection(self, response: web.StreamResponse) -> web.StreamResponse:
         """While stopping, a kept-alive connection ends with the answer it is waiting for."""
@@ -261,7 +302,7 @@ class HttpFrontEnd:
             return answer
         if isinstance(answer.error, web.HTTPRequestEntityTooLarge):
             return _empty(413)
-        return self._last_of_connection(self._failed(route, answer))
+        return self._failed(route, answer)
 
     def _failed(self, route: HttpRoute, failure: Failure) -> web.StreamResponse:
         if not self._development:

@@ -103,6 +103,23 @@ def test_the_level_of_functions_comes_from_the_environment_too(
     assert launched("start").user_log_level == "Error"
 
 
+def test_what_concerns_development_reaches_the_supervisor(launched: Launched) -> None:
+    assert launched("start", "--no-reload").reload is False
+    assert launched("start", "--reload", "--workers", "3") == LaunchOptions(reload=True, workers=3)
+    assert launched("start", "--debugpy", "5678") == LaunchOptions(debugpy=5678)
+
+
+@pytest.mark.parametrize("listen", ["5678", "127.0.0.1:5678", "0.0.0.0:5678 --wait-for-client"])
+def test_editors_ask_for_a_debugger_as_they_ask_core_tools(
+    launched: Launched, listen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = f"-m debugpy --listen {listen}"
+
+    assert launched("start", "--language-worker", worker) == LaunchOptions(debugpy=5678)
+    monkeypatch.setenv("languageWorkers__python__arguments", worker)
+    assert launched("start") == LaunchOptions(debugpy=5678)
+
+
 def test_options_of_core_tools_that_mean_nothing_here_are_accepted(launched: Launched) -> None:
     options = launched(
         "start", "--python", "--no-build", "-t", "300", "--runtime", "default", "--debug",
@@ -169,7 +186,6 @@ def test_functions_are_listed_by_name_with_http_first(capsys: pytest.CaptureFixt
                 ),
             ),
             facts=("Logs: here",),
-            drain_s=1,
         )
     )
 

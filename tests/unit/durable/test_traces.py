@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from msgspec.structs import replace
 
 from func_py.durable.model import InstanceState, RuntimeStatus, TraceContext, own_trace
@@ -41,8 +42,20 @@ def test_every_generation_of_an_instance_is_the_same_span() -> None:
     assert own_trace(instance(created_at=MOMENT + timedelta(1))) != own_trace(instance())
 
 
-def test_an_instance_without_a_caller_or_with_a_broken_one_begins_a_sampled_trace() -> None:
-    broken = TraceContext(trace_parent="00-zz", trace_state="a=b")
+@pytest.mark.parametrize(
+    "trace_parent",
+    [
+        "00-zz",
+        "",
+        f"00-{'0' * 32}-b7ad6b7169203331-01",
+        f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ],
+)
+def test_an_instance_without_a_caller_or_with_a_broken_one_begins_a_sampled_trace(
+    trace_parent: str,
+) -> None:
+    broken = TraceContext(trace_parent=trace_parent, trace_state="a=b")
     own = own_trace(instance(trace=broken))
     assert own == own_trace(instance())
     assert own.trace_parent.endswith("-01")

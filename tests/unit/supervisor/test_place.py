@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from func_py.cli.console import Console
 from func_py.config.local_settings import LocalSettings
 from func_py.errors import UserError
-from func_py.supervisor.launch import LaunchOptions, exposure_notice, listening_place
+from func_py.supervisor.launch import (
+    LaunchOptions,
+    exposure_notice,
+    launch,
+    listening_place,
+    worker_count,
+)
 
 SETTINGS = LocalSettings(port=2, address="127.0.0.2")
 URLS = {"ASPNETCORE_URLS": "http://127.0.0.3:3"}
@@ -67,3 +76,23 @@ def test_a_host_that_is_open_to_others_says_so(
     environ = {"AZURE_FUNCTIONS_ENVIRONMENT": environment}
 
     assert bool(exposure_notice(address, enable_auth, environ)) is is_told
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 1), ("1", 1), ("10", 10)])
+def test_the_environment_says_how_many_processes_serve(text: str, count: int) -> None:
+    assert worker_count({"FUNCTIONS_WORKER_PROCESS_COUNT": text}) == count
+
+
+@pytest.mark.parametrize("text", ["0", "11", "-1", "many"])
+def test_a_count_of_processes_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=f"expected a number from 1 to 10, found '{text}'"):
+        worker_count({"FUNCTIONS_WORKER_PROCESS_COUNT": text})
+
+
+def test_a_debugger_that_is_not_installed_is_refused_with_the_command_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("func_py.supervisor.launch.find_spec", lambda name: None)
+
+    with pytest.raises(UserError, match="-m pip install debugpy"):
+        launch(LaunchOptions(app_root=tmp_path, debugpy=5678), Console())

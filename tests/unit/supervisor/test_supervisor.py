@@ -19,8 +19,9 @@ from func_py.supervisor.backoff import Backoff
 from func_py.supervisor.child import Child
 from func_py.supervisor.fork_server import ForkServer
 from func_py.supervisor.listener import base_url, open_listener
-from func_py.supervisor.protocol import ChildSpec, Ready
+from func_py.supervisor.protocol import ChildSpec, Ready, WatchRules
 from func_py.supervisor.supervisor import Supervisor
+from func_py.supervisor.worker import HAND_OVER_S, Role
 
 
 class Notes:
@@ -36,11 +37,38 @@ class Notes:
         self.reports.append(report)
         threading.Thread(target=self._on_ready).start()
 
+    def reloaded(self, report: Ready, before: Ready) -> None:
+        self.reports.append(report)
+
     def say(self, text: str) -> None:
         self.said.append(text)
 
     def complain(self, text: str) -> None:
         self.complaints.append(text)
+
+
+class Switch:
+    """Changes that a test makes up."""
+
+    def __init__(self) -> None:
+        self._read, self._write = socket.socketpair()
+        self.rules: list[WatchRules] = []
+
+    def fileno(self) -> int:
+        return self._read.fileno()
+
+    def take(self) -> list[str]:
+        return [str(byte) for byte in self._read.recv(100)]
+
+    def obey(self, rules: WatchRules) -> None:
+        self.rules.append(rules)
+
+    def press(self) -> None:
+        self._write.send(b".")
+
+    def close(self) -> None:
+        self._read.close()
+        self._write.close()
 
 
 class Bench:
@@ -52,9 +80,21 @@ class Bench:
         self.address = self.listener.getsockname()
         self.notes = Notes(lambda: None)
         self.environ: dict[str, str] = {}
+        self.changes = Switch()
+        self.patience_s: float | None = HAND_OVER_S
         self.failure: BaseException | None = None
 
-    def run(self, command: str, meanwhile: Callable[[], None]) -> int:
+    def run(
+        self,
+        command: str,
+        meanwhile: Callable[[], None],
+        *,
+        reloads: bool = False,
+        at_once: bool = False,
+        count: int = 1,
+    ) -> int:
+        """`at_once`: act before there is a child that is ready. `CHILD` in `environ` wins over
+        `command` for children that start from then on."""
         server = ForkServer("support.fake_child:serve", [])
 
         def act() -> None:
@@ -64,18 +104,29 @@ class Bench:
                 self.failure = exc
                 os.kill(os.getpid(), signal.SIGTERM)
 
-        self.notes = Notes(act)
-        spec = ChildSpec(
-            app_root=self._folder,
-            environ={**os.environ, **self.environ, "CHILD": command},
-            base_url=base_url(self.listener),
-        )
+        self.notes = Notes((lambda: None) if at_once else act)
 
-        def start_child() -> Child:
+        def start_child(role: Role) -> Child:
+            spec = ChildSpec(
+                app_root=self._folder,
+                environ={**os.environ, "CHILD": command, **self.environ},
+                base_url=base_url(self.listener),
+                apology=role.apology,
+            )
             return server.start_child(spec, self.listener)
 
-        backoff = Backoff(first_s=0.01)
-        exit_code = Supervisor(start_child, self.listener, self.notes, backoff).run()
+        supervisor = Supervisor(
+            start_child,
+            self.listener,
+            self.notes,
+            changes=self.changes if reloads else None,
+            count=count,
+            make_backoff=lambda: Backoff(first_s=0.01),
+            patience_s=self.patience_s,
+        )
+        if at_once:
+            threading.Thread(target=act).start()
+        exit_code = supervisor.run()
         if self.failure is not None:
             raise self.failure
         return exit_code
@@ -92,6 +143,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
     bench.listener.close()
+    bench.changes.close()
 
 
 def stop(number: signal.Signals = signal.SIGTERM) -> None:
@@ -133,15 +185,14 @@ def test_a_first_child_that_fails_ends_the_supervisor_with_its_reason(bench: Ben
 
 def test_a_first_child_that_crashes_ends_the_supervisor_with_the_signal(bench: Bench) -> None:
     assert bench.run("crash", lambda: None) == 1
-    assert bench.notes.complaints == [
-        "The app process was killed by SIGSEGV (a crash in native code) before it was ready."
-    ]
+    (complaint,) = bench.notes.complaints
+    assert complaint.endswith("was killed by SIGSEGV (a crash in native code) before it was ready.")
 
 
 def test_a_child_that_outstays_the_drain_time_is_killed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("func_py.supervisor.supervisor._MARGIN_S", 0.0)
+    monkeypatch.setattr("func_py.supervisor.worker._MARGIN_S", 0.0)
     pids = []
 
     def meanwhile() -> None:
@@ -155,7 +206,7 @@ def test_a_child_that_outstays_the_drain_time_is_killed(
 
 def test_a_second_ctrl_c_forces_the_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("func_py.supervisor.supervisor._SAME_KEY_S", -1.0)
-    monkeypatch.setattr("func_py.supervisor.supervisor._MARGIN_S", 1000.0)
+    monkeypatch.setattr("func_py.supervisor.worker._MARGIN_S", 1000.0)
 
     def meanwhile() -> None:
         stop(signal.SIGINT)
@@ -168,7 +219,7 @@ def test_a_second_ctrl_c_forces_the_end(bench: Bench, monkeypatch: pytest.Monkey
 def test_a_child_that_lost_its_fork_server_is_ended_before_it_is_replaced(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("func_py.supervisor.supervisor._MARGIN_S", 0.0)
+    monkeypatch.setattr("func_py.supervisor.worker._MARGIN_S", 0.0)
     pids = []
 
     def meanwhile() -> None:
@@ -182,6 +233,93 @@ def test_a_child_that_lost_its_fork_server_is_ended_before_it_is_replaced(
     assert bench.run("stubborn", meanwhile) == 0
     assert pids[0] != pids[1]
     assert not is_alive(pids[0])
+
+
+# ---- reload ------------------------------------------------------------------------------------
+
+
+def test_after_a_change_another_child_serves_and_the_one_before_has_ended(bench: Bench) -> None:
+    pids = []
+
+    def meanwhile() -> None:
+        pids.append(bench.ask()["pid"])
+        bench.changes.press()
+        wait_for(lambda: len(bench.notes.reports) == 2, "the reload")
+        pids.append(bench.ask()["pid"])
+        wait_for(lambda: not is_alive(pids[0]), "the end of the first child")
+        stop()
+
+    assert bench.run("", meanwhile, reloads=True) == 0
+    assert pids[0] != pids[1]
+    assert bench.notes.complaints == []
+
+
+@pytest.mark.parametrize("command", ["fail", "crash"])
+def test_a_successor_that_does_not_load_changes_nothing(bench: Bench, command: str) -> None:
+    pids = []
+
+    def meanwhile() -> None:
+        pids.append(bench.ask()["pid"])
+        bench.environ["CHILD"] = command
+        bench.changes.press()
+        wait_for(lambda: bench.notes.complaints, "the complaint")
+        pids.append(bench.ask()["pid"])
+        stop()
+
+    assert bench.run("", meanwhile, reloads=True) == 0
+    assert pids[0] == pids[1]
+    assert bench.notes.complaints[0].endswith("The code from before goes on serving.")
+
+
+def test_a_child_that_cannot_hand_over_does_not_hold_up_its_successor(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.patience_s = 0.01
+    monkeypatch.setattr("func_py.supervisor.worker._MARGIN_S", 0.0)
+
+    def meanwhile() -> None:
+        bench.environ["CHILD"] = ""
+        bench.changes.press()
+        wait_for(lambda: len(bench.notes.reports) == 2, "the reload")
+        stop()
+
+    assert bench.run("blocked", meanwhile, reloads=True) == 0
+
+
+@pytest.mark.parametrize("command", ["fail", "crash"])
+def test_a_first_child_that_does_not_load_is_apologised_for_until_one_does(
+    bench: Bench, command: str
+) -> None:
+    apologies = []
+
+    def meanwhile() -> None:
+        apologies.append(bench.ask()["apology"])
+        bench.environ["CHILD"] = ""
+        bench.changes.press()
+        wait_for(lambda: bench.notes.reports, "an app that loads")
+        stop()
+
+    assert bench.run(command, meanwhile, reloads=True, at_once=True) == 0
+    assert apologies == bench.notes.complaints
+
+
+def test_of_several_workers_each_is_reloaded(bench: Bench) -> None:
+    pids: set[int] = set()
+
+    def meanwhile() -> None:
+        def both() -> bool:
+            pids.add(bench.ask()["pid"])
+            return len(pids) == 2
+
+        wait_for(both, "two workers")
+        bench.changes.press()
+        wait_for(lambda: not any(map(is_alive, pids)), "the end of both")
+        pids.clear()
+        wait_for(both, "two others")
+        stop()
+
+    assert bench.run("", meanwhile, reloads=True, count=2) == 0
+    assert len(bench.notes.reports) == 2
 
 
 # ---- what a child is born with -----------------------------------------------------------------
@@ -206,6 +344,27 @@ def test_a_child_has_the_environment_of_its_spec_and_nothing_of_ours(
     assert "click" not in facts["modules"]
     assert "pytest" not in facts["modules"]
     assert facts["ignored"] is True
+
+
+def test_after_an_installation_a_child_is_a_fresh_interpreter(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    parents = []
+
+    def meanwhile() -> None:
+        parents.append(bench.ask()["parent"])
+        (site / "thing-1.0.dist-info").mkdir()
+        bench.changes.press()
+        wait_for(lambda: len(bench.notes.reports) == 2, "the reload")
+        parents.append(bench.ask()["parent"])
+        stop()
+
+    assert bench.run("", meanwhile, reloads=True) == 0
+    assert parents[0] != os.getpid()
+    assert parents[1] == os.getpid()
 
 
 def test_modules_of_the_app_do_not_reach_the_helper_processes(bench: Bench, tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from func_py.cli import LazyGroup
     lazy={
         "export": "hub.moving:export_command",
         "import": "hub.moving:import_command",
+        "list": "hub.whole:list_command",
+        "reset": "hub.whole:reset_command",
+        "delete": "hub.whole:delete_command",
     },
 )
 def hub_group() -> None:

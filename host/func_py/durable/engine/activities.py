@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -33,6 +34,9 @@ class ActivityPool:
     A call that is running, or whose result was given to `done`, is in `held`: it is not started
     again when its partition is recovered by this same process. Durable HTTP calls wait for servers,
     some of them for hours, so they take no worker from the others: each runs by itself.
+
+    Each call begins with the context variables of this pool's maker: what another call has set, in
+    this orchestration or any other, is not its business.
     """
 
     def __init__(
@@ -58,7 +62,10 @@ class ActivityPool:
         self._unstarted = 0
         """Workers that exist and have not taken a call yet."""
         self._closed = False
+        self._context = contextvars.copy_context()
         self.held: set[TaskKey] = set()
+        self.running: set[TaskKey] = set()
+        """Calls that were begun and have not ended."""
 
     def dispatch(self, tasks: Iterable[ActivityTask]) -> None:
         """Queue calls; those held already are left out."""
@@ -71,14 +78,17 @@ class ActivityPool:
                 continue
             self.held.add(key)
             if task.name == HTTP_ACTIVITY_NAME:
-                alone = loop.create_task(self._one(task))
+                alone = loop.create_task(self._one(task), context=self._context.copy())
                 self._alone.add(alone)
                 alone.add_done_callback(self._alone.discard)
             else:
                 self._queue.append(task)
+        self._hire(loop)
+
+    def _hire(self, loop: asyncio.AbstractEventLoop) -> None:
         wanted = min(self._limit - len(self._workers), len(self._queue) - self._unstarted)
         for _ in range(wanted):
-            worker = loop.create_task(self._work())
+            worker = loop.create_task(self._work(), context=self._context.copy())
             self._unstarted += 1
             self._workers.add(worker)
 
@@ -100,13 +110,17 @@ class ActivityPool:
         """The result of this call has no taker; it may be started again."""
         self.held.discard(task_key(task))
 
-    async def close(self, grace: float) -> None:
-        """Start nothing more; give running calls `grace` seconds, then cancel them."""
+    def start_no_more(self) -> None:
+        """Drop the calls that have not begun; running ones go on."""
         self._closed = True
         self._queue.clear()
         for timer in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
+
+    async def close(self, grace: float) -> None:
+        """Start nothing more; give running calls `grace` seconds, then cancel them."""
+        self.start_no_more()
         workers = [*self._workers, *self._alone]
         if workers:
             _, pending = await asyncio.wait(workers, timeout=grace)
@@ -126,13 +140,19 @@ class ActivityPool:
         try:
             while self._queue:
                 await self._one(self._queue.popleft())
+                if not _is_same(contextvars.copy_context(), self._context):
+                    break
         finally:
             # Not by a callback of the task, which comes an iteration of the loop later: a call
             # that is queued meanwhile would wait for workers that have ended.
             self._workers.discard(worker)
+            if self._queue and not self._closed:
+                self._hire(asyncio.get_running_loop())
 
     async def _one(self, task: ActivityTask) -> None:
         reach("activity.before_run")
+        key = task_key(task)
+        self.running.add(key)
         try:
             result = await self._run(task)
         except FunctionNotRegistered as error:
@@ -150,6 +170,8 @@ class ActivityPool:
             result = ActivityResult(
                 failure=FailureDetails(type=type(error).__name__, message=str(error))
             )
+        finally:
+            self.running.discard(key)
         reach("activity.after_run")
         self._done(task, result)
 
@@ -192,3 +214,10 @@ class ActivityPool:
         self._waiting.pop(key, None)
         self.held.discard(key)
         self.dispatch([task])
+
+
+def _is_same(one: contextvars.Context, other: contextvars.Context) -> bool:
+    """Do both have the same values? Not `==`, which asks the values, and those are the user's."""
+    if len(one) != len(other):
+        return False
+    return all(other.get(variable, one) is value for variable, value in one.items())

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.background import Background
+from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool, EntityRunner, NoEntities
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
+from func_py.durable.engine.leftovers import Leftovers
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.partition import Partition
@@ -23,12 +26,18 @@ from func_py.durable.engine.turn_limit import TurnLimit
 from func_py.durable.engine.verifier import Verifier
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, InstanceState, partition_of
-from func_py.durable.storage.base import Capability, HubInfo, Lease, TaskHub
+from func_py.durable.storage.base import Capability, HostRecord, HubInfo, Lease, TaskHub
 from func_py.errors import LeaseLost, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
 
 _UPKEEP = timedelta(seconds=5)
+
+_LAST_RESULTS_S = 5.0
+"""What the results of the last activities get to be stored."""
+
+_ENTITY_GRACE_S = 0.25
+"""What operations of entities get when their partition is handed over: others wait for it."""
 
 
 class Engine:
@@ -47,10 +56,12 @@ class Engine:
         entities: EntityRunner | None = None,
         hand_dir: Path | None = None,
         ended: Callable[[InstanceState], None] | None = None,
+        misfits: Misfits | None = None,
     ) -> None:
         """The hub must be open; `host_id` is the id it was opened with. `hand_dir`: where this
         machine notes the work in hand, so that work which kills the process is found out.
-        `ended` is told of each orchestration that ended here."""
+        `ended` is told of each orchestration that ended here. With `misfits`, instances that do
+        not fit the code are held and told to it; without, they fail."""
         self._hub = hub
         self._info = info
         self._clock = clock
@@ -61,7 +72,9 @@ class Engine:
         """Leases to be given back before the partitions can be had again."""
         self._acquiring = asyncio.Lock()
         self._outage = Outage()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._has_others = True
+        """Other hosts may hold activities of our partitions, or did when we last looked."""
+        self._background = Background(_say_failed)
         self._upkeep_alarm: Timer | None = None
         self._stopping = False
         # An entity notes itself and, when it is suspected, the operation.
@@ -78,6 +91,7 @@ class Engine:
             self._poison,
             clock,
         )
+        self._leftovers = Leftovers(hub, clock, self._outage, self._pool.forget)
         self._sessions = SessionCache(
             clock, options.session_bytes, options.session_idle, self._evict
         )
@@ -99,6 +113,7 @@ class Engine:
             lost=self._lost,
             finished=self._verifier.offer if self._verifier is not None else lambda _: None,
             ended=ended or (lambda _: None),
+            misfits=misfits,
         )
 
     @property
@@ -108,9 +123,26 @@ class Engine:
 
     async def start(self) -> None:
         """Take the free partitions and begin; the others are tried for again now and then."""
-        self._spawn(self._receive())
+        self._background.spawn(self._receive())
+        self._has_others = bool(await self._others())
         await self._acquire()
         self._arm_upkeep()
+
+    async def hand_over(self) -> None:
+        """Run no more turns here and free the partitions, for another host to take at once.
+
+        What is under way is stored first. Activities that wait go along; those that run go on here,
+        and their results reach whoever owns the partition by then.
+        """
+        if self._stopping:
+            return
+        self._stopping = True
+        self._poison.close()
+        if self._upkeep_alarm is not None:
+            self._upkeep_alarm.cancel()
+        self._pool.start_no_more()
+        await self._entities.close(_ENTITY_GRACE_S)
+        await self._let_go()
 
     async def stop(self, grace: float) -> None:
         """Start nothing more, give what runs `grace` seconds, release the partitions.
@@ -119,30 +151,38 @@ class Engine:
         finish goes on with the next owner.
         """
         if self._stopping:
+            await self._pool.close(grace)
+            await self._leftovers.close(max(grace, _LAST_RESULTS_S))
             return
         self._stopping = True
         self._poison.close()
         if self._upkeep_alarm is not None:
             self._upkeep_alarm.cancel()
         await asyncio.gather(self._pool.close(grace), self._entities.close(grace))
+        await self._let_go()
+        await self._leftovers.close(_LAST_RESULTS_S)
+
+    async def _let_go(self) -> None:
+        # Mail first, or the turns would never end on a busy hub.
+        await self._background.cancel()
         partitions = list(self._partitions.values())
         self._parts.turns.lift()
         # Results of the last activities may still be on their way to the store.
         for partition in partitions:
             await partition.settle()
+        # No wait until here: from now on results go to the store.
+        self._partitions.clear()
         for partition in partitions:
             partition.close()
         for partition in partitions:
             await partition.wait_idle()
-        self._partitions.clear()
         self._sessions.close()
         if self._verifier is not None:
             self._verifier.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            await self._hub.release([partition.lease for partition in partitions])
+            await self._hub.publish([])
+            keep = [*self._pool.running, *self._leftovers.keys]
+            await self._hub.release([partition.lease for partition in partitions], keep)
         except StorageUnavailable as error:
             # They are free for others as soon as this host is gone.
             self._outage.began("ownership", error)
@@ -183,7 +223,7 @@ class Engine:
         del self._partitions[number]
         partition.close()
         if not self._stopping:
-            self._spawn(self._regain(partition))
+            self._background.spawn(self._regain(partition))
 
     async def _regain(self, partition: Partition) -> None:
         await partition.wait_idle()
@@ -194,6 +234,19 @@ class Engine:
             self._outage.began("ownership", error)  # the upkeep tries again
         self._arm_upkeep()
 
+    async def _take_back(self) -> None:
+        """Run what other hosts held in our partitions when they ended.
+
+        Without transactions nobody knows whether they ended: it comes back when its time is up.
+        """
+        had_others, self._has_others = self._has_others, bool(await self._others())
+        if had_others or not self._parts.delivers_once:
+            for partition in list(self._partitions.values()):
+                await partition.take_back()
+
+    async def _others(self) -> list[HostRecord]:
+        return [host for host in await self._hub.hosts() if host.host_id != self._host_id]
+
     def _arm_upkeep(self) -> None:
         """Soon when a partition is missing, otherwise in time for the next timers."""
         if self._stopping:
@@ -201,21 +254,23 @@ class Engine:
         if self._upkeep_alarm is not None:
             self._upkeep_alarm.cancel()
         settled = len(self._partitions) == self._info.partition_count and not self._dropped
+        settled = settled and not self._has_others
         settled = settled and all(p.is_recovered for p in self._partitions.values())
         # Without transactions, activities of dead hosts come back when their time is up.
         settled = settled and self._parts.delivers_once
         when = self._clock.now() + (self._options.timer_horizon / 2 if settled else _UPKEEP)
-        self._upkeep_alarm = self._clock.call_at(when, lambda: self._spawn(self._upkeep()))
+        self._upkeep_alarm = self._clock.call_at(
+            when, lambda: self._background.spawn(self._upkeep())
+        )
 
     async def _upkeep(self) -> None:
         """Look for partitions that are missing, load the timers of the next minutes."""
         failures = self._outage.failures
         try:
             await self._acquire()
+            await self._take_back()
             for partition in list(self._partitions.values()):
                 await partition.extend_horizon()
-                if not self._parts.delivers_once:
-                    await partition.take_back()
             self._outage.ended("ownership", failures)
         except StorageUnavailable as error:
             self._outage.began("ownership", error)
@@ -248,8 +303,8 @@ class Engine:
         if partition is not None:
             partition.activity_done(task, result)
         else:
-            # Not ours any more: whoever owns the partition runs the call again.
-            self._pool.forget(task)
+            # Not ours any more. Whoever owns it gets the result, or runs the call again.
+            self._leftovers.store(task, result)
 
     def _evict(self, slot: Slot) -> bool:
         number = partition_of(slot.instance_id, self._info.partition_count)
@@ -258,15 +313,8 @@ class Engine:
 
     async def _elsewhere(self, kind: str, name: str) -> bool:
         wanted = f"{kind}:{name}".lower()
-        hosts = await self._hub.hosts()
-        return any(host.host_id != self._host_id and wanted in host.functions for host in hosts)
+        return any(wanted in host.functions for host in await self._others())
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
 
-    def _reap(self, task: asyncio.Future[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("A background step of the engine failed.", exc_info=error)
+def _say_failed(error: BaseException) -> None:
+    log.error("A background step of the engine failed.", exc_info=error)

@@ -14,7 +14,7 @@ from func_py.durable.engine.entity_turns import (
     sort_out,
     unchanged,
 )
-from func_py.durable.engine.orchestrations import Owner
+from func_py.durable.engine.owner import Owner
 from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.slot import Running, Slot
 from func_py.durable.model import (

@@ -7,6 +7,7 @@ the activity. As every activity the call is made at least once.
 from __future__ import annotations
 
 import json
+from collections.abc import Coroutine
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ _SILENCE_S = 300.0
 _CONNECT_S = 30.0
 
 _KEY_HEADER = "x-functions-key"
+
+_NAME = HTTP_ACTIVITY_NAME.lower()
 
 
 class TokenSource(msgspec.Struct, frozen=True):
@@ -62,10 +65,13 @@ class HttpActivity:
         self._session: aiohttp.ClientSession | None = None
         self._credential: Any = None
 
-    async def run(self, task: ActivityTask) -> ActivityResult:
+    def run(self, task: ActivityTask) -> Coroutine[None, None, ActivityResult]:
         """See `ActivityRunner.run`. Any answer of a server is a result, none a failure."""
-        if task.name.lower() != HTTP_ACTIVITY_NAME.lower():
-            return await self._runner.run(task)
+        if task.name.lower() != _NAME:
+            return self._runner.run(task)
+        return self._call(task)
+
+    async def _call(self, task: ActivityTask) -> ActivityResult:
         # Here and not above: most apps never call, and the import is felt at their start.
         import aiohttp
 

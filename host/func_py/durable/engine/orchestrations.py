@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
+from func_py.durable.engine.edit_check import is_misfit
 from func_py.durable.engine.effects import refusal
+from func_py.durable.engine.owner import Owner
 from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.rewind import adopting_turn, rewinding_turn
 from func_py.durable.engine.slot import Item, Running, Slot
@@ -31,7 +32,7 @@ from func_py.durable.model import (
     RuntimeStatus,
 )
 from func_py.durable.replay.session import Session
-from func_py.durable.storage.base import Lease, Turn
+from func_py.durable.storage.base import Turn
 from func_py.durable.storage.histories import load_whole, whole_history
 from func_py.errors import FuncPyError, StorageUnavailable, VersionMismatch
 
@@ -46,36 +47,6 @@ _TOO_MANY = (
 """In the words of the official extension."""
 
 
-class Owner(Protocol):
-    """What a processor may ask of the partition it works for."""
-
-    lease: Lease
-
-    def enqueue(self, slot: Slot) -> None:
-        """Let the slot have a turn when it has something in its inbox."""
-        ...
-
-    def load(self, slot: Slot, *, history: bool) -> None:
-        """Fill the slot from the store; it is busy until then, and enqueued afterwards."""
-        ...
-
-    def discard(self, items: Sequence[Item]) -> None:
-        """Delete from the store what no turn will take."""
-        ...
-
-    def forget(self, slot: Slot) -> None:
-        """Hold nothing of this instance any more."""
-        ...
-
-    def submit(self, running: Running) -> None:
-        """Commit a turn that was not the answer of `begin`."""
-        ...
-
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run something in the background; an exception in it drops the partition."""
-        ...
-
-
 class Orchestrations:
     """The processor of orchestration instances."""
 
@@ -85,12 +56,13 @@ class Orchestrations:
 
     def begin(self, slot: Slot) -> Running | None:
         """Start a turn; None when the instance must be loaded first or nothing is to be done."""
-        if any(isinstance(i.event, ExecutionRewound) for i in slot.inbox):
+        kinds = {type(item.event) for item in slot.inbox}
+        if ExecutionRewound in kinds:
             slot.busy = True
             self._owner.spawn(self._rewind(slot))
             return None
         state = slot.state
-        terminating = any(isinstance(i.event, ExecutionTerminated) for i in slot.inbox)
+        terminating = ExecutionTerminated in kinds
         if state is None:
             self._owner.load(slot, history=not terminating)
             return None
@@ -106,7 +78,7 @@ class Orchestrations:
             time = turn_time(slot, items, self._parts.clock.now())
             return slot.run(items, terminating_turn(self._owner.lease, slot, state, items, time))
         if slot.problem is not None:
-            return self.quarantine(slot, slot.problem)
+            return None if self._is_held(slot, state) else self.quarantine(slot, slot.problem)
         poison = self._parts.poison
         if (problem := poison.turn_problem(slot.instance_id, state.execution_id)) is not None:
             return self.quarantine(slot, problem)
@@ -149,6 +121,18 @@ class Orchestrations:
             # It stays with this partition; the host that gets it next may be of its version.
             log.warning("Instance '%s' waits for another host: %s", slot.instance_id, problem)
             slot.parked = True
+        return True
+
+    def _is_held(self, slot: Slot, state: InstanceState) -> bool:
+        """Leave an instance that does not fit the code to the code that is saved next.
+
+        One that has had no turn ran on no other code: whoever called it has misspelt its name.
+        """
+        misfits, problem = self._parts.misfits, slot.problem
+        if misfits is None or state.status is RuntimeStatus.PENDING or not is_misfit(problem):
+            return False
+        misfits.tell(state, problem)
+        slot.parked = True
         return True
 
     def _run(self, slot: Slot, state: InstanceState, items: Sequence[Item]) -> Turn | None:
@@ -302,8 +286,7 @@ class Orchestrations:
         else:
             log.error("Instance '%s' of '%s': %s", slot.instance_id, state.name, error)
         if slot.session is not None:
-            slot.session.close()
-            slot.session = None
+            slot.end_session()
             self._parts.sessions.dropped(slot)
         items, slot.inbox = slot.inbox, []
         kind = type(error).__name__ if isinstance(error, FuncPyError) else "InternalError"

@@ -8,17 +8,20 @@ together. Effects (activities, timers) start only after the commit answered.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections import deque
 from collections.abc import Coroutine, Sequence
-from typing import Protocol
+from datetime import datetime
 
 from func_py.durable.engine.activities import task_key
+from func_py.durable.engine.background import Background
 from func_py.durable.engine.entities import Entities
 from func_py.durable.engine.loader import Loader, closed_turns
 from func_py.durable.engine.orchestrations import Orchestrations
 from func_py.durable.engine.outage import Retries
+from func_py.durable.engine.owner import Processor
 from func_py.durable.engine.parts import Parts
+from func_py.durable.engine.ready import ReadySlots
 from func_py.durable.engine.slot import Item, Running, Slot
 from func_py.durable.engine.timers import TimerHeap
 from func_py.durable.engine.turns import activity_event
@@ -36,34 +39,15 @@ from func_py.durable.model import (
 from func_py.durable.storage.base import (
     Committed,
     Lease,
+    Lost,
     LostReason,
     Mail,
-    Recovered,
     TaskKey,
     Turn,
 )
 from func_py.errors import LeaseLost, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
-
-
-class Processor(Protocol):
-    """What is done with instances of one kind."""
-
-    def begin(self, slot: Slot) -> Running | None:
-        """Start a turn of a slot that is not busy and has something in its inbox.
-
-        None: nothing is to be stored now; a turn that is found later is submitted.
-        """
-        ...
-
-    def quarantine(self, slot: Slot, error: Exception) -> Running | None:
-        """The instance cannot be run; keep it from taking anything else down."""
-        ...
-
-    def refused(self, slot: Slot, detail: str) -> None:
-        """The store will not take the values of a turn, and nobody else's turn suffered."""
-        ...
 
 
 class Partition:
@@ -73,9 +57,7 @@ class Partition:
         self.lease = lease
         self._parts = parts
         self._slots: dict[str, Slot] = {}
-        self._ready: deque[Slot] = deque()
-        self._held: deque[Slot] = deque()
-        """Ready, too, but the host is at as many turns of orchestrations as it may."""
+        self._ready = ReadySlots(parts.turns)
         self._pumping = False
         self._closed = False
         self._retries = Retries(parts.clock, self.enqueue)
@@ -93,7 +75,8 @@ class Partition:
         self._horizon = parts.clock.now()
         self._early: list[Mail] | None = []
         """Mail that came before what was stored is recovered: it is newer than that."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(self._failed)
+        self._context = contextvars.copy_context()
 
     @property
     def is_recovered(self) -> bool:
@@ -105,7 +88,7 @@ class Partition:
     async def recover(self) -> None:
         """Take over what the store holds for this partition; raises LeaseLost."""
         until = self._parts.clock.now() + self._parts.options.timer_horizon
-        found: Recovered = await self._parts.hub.recover(self.lease, until)
+        found = await self._parts.hub.recover(self.lease, until)
         if self._closed:
             return
         self._horizon = until
@@ -205,13 +188,15 @@ class Partition:
         if slot.queued or slot.busy or slot.parked:
             return
         slot.queued = True
-        self._ready.append(slot)
+        self._ready.put(slot)
         self._pump_soon()
 
     def _pump_soon(self) -> None:
         if not self._pumping and not self._closed:
             self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            # Not in the context of the caller, which may be an activity with variables of its own.
+            context = self._context.copy()
+            asyncio.get_running_loop().call_soon(self._pump, context=context)
 
     def _pump(self) -> None:
         """Run turns for one slice of the loop, then hand them to the store together."""
@@ -219,69 +204,55 @@ class Partition:
         if self._closed:
             return
         batch: list[Running] = []
-        places = 0
         for _ in range(self._parts.options.turns_per_slice):
-            slot = self._next()
+            slot = self._ready.take()
             if slot is None:
                 break
             slot.queued = False
             if slot.busy or not slot.inbox or self._slots.get(slot.instance_id) is not slot:
                 continue
             running = self._begin(slot)
-            if running is None:
-                continue
-            batch.append(running)
-            if not _is_entity(slot):
-                self._parts.turns.take()
-                places += 1
+            if running is not None:
+                batch.append(running)
         if batch:
-            self.spawn(self._commit(batch, places))
-        if self._ready or (self._held and self._parts.turns.has_room):
+            self._commit(batch)
+        if self._ready.has_next:
             self._pump_soon()
-        elif self._held:
+        elif self._ready:
             self._parts.turns.wait(self._pump)
 
     def _run(self, slot: Slot) -> None:
         """A turn of one slot that has its place already."""
         running = self._begin(slot)
         if running is not None:
-            is_counted = not _is_entity(slot)
-            if is_counted:
-                self._parts.turns.take()
-            self.spawn(self._commit([running], int(is_counted)))
-
-    def _next(self) -> Slot | None:
-        """The slot whose turn it is; entities pass by orchestrations for which there is no room."""
-        has_room = self._parts.turns.has_room
-        if self._held and has_room:
-            return self._held.popleft()
-        while self._ready:
-            slot = self._ready.popleft()
-            if has_room or _is_entity(slot):
-                return slot
-            self._held.append(slot)
-        return None
+            self._commit([running])
 
     def _begin(self, slot: Slot) -> Running | None:
+        """Let the slot have a turn; an orchestration has its place until that is stored."""
         try:
-            return self._processor(slot).begin(slot)
+            running = self._processor(slot).begin(slot)
         except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
-            return self._processor(slot).quarantine(slot, error)
+            running = self._processor(slot).quarantine(slot, error)
+        if running is not None and not slot.is_entity:
+            self._parts.turns.take()
+        return running
 
     def _processor(self, slot: Slot) -> Processor:
-        return self._entities if _is_entity(slot) else self._orchestrations
+        return self._entities if slot.is_entity else self._orchestrations
 
     def submit(self, running: Running) -> None:
         """See `Owner.submit`."""
         if not self._closed:
-            self.spawn(self._commit([running], 0))
+            if not running.slot.is_entity:
+                self._parts.turns.take()
+            self._commit([running])
 
     # ---- loading ---------------------------------------------------------------------------
 
     def load(self, slot: Slot, *, history: bool) -> None:
         """See `Owner.load`."""
         slot.busy = True
-        if not _is_entity(slot):
+        if not slot.is_entity:
             self._parts.turns.take()
         self.spawn(self._load_now(slot, history=history))
 
@@ -289,7 +260,7 @@ class Partition:
         try:
             await self._load(slot, history=history)
         finally:
-            if not _is_entity(slot):
+            if not slot.is_entity:
                 self._parts.turns.give(1)
 
     async def _load(self, slot: Slot, *, history: bool) -> None:
@@ -332,24 +303,46 @@ class Partition:
 
     # ---- committing ------------------------------------------------------------------------
 
-    async def _commit(self, batch: Sequence[Running], places: int) -> None:
-        """Commit turns, `places` of which count as turns of orchestrations."""
-        try:
-            await self._commit_now(batch)
-        finally:
-            self._parts.turns.give(places)
-
-    async def _commit_now(self, batch: Sequence[Running]) -> None:
+    def _commit(self, batch: Sequence[Running]) -> None:
+        """Give turns to the store, at once: a task would begin an iteration of the loop later."""
         failures = self._parts.outage.failures
+        commit: asyncio.Future[Sequence[Committed | Lost]]
         try:
-            outcomes = await self._parts.hub.commit([running.turn for running in batch])
+            commit = asyncio.ensure_future(self._parts.hub.commit([r.turn for r in batch]))
+        except Exception as error:  # noqa: BLE001 - handled where the others are
+            commit = asyncio.get_running_loop().create_future()
+            commit.set_exception(error)
+
+        def answered(commit: asyncio.Future[Sequence[Committed | Lost]]) -> None:
+            try:
+                self._answered(batch, commit, failures)
+            except Exception as error:  # noqa: BLE001 - one edge: memory may be half changed
+                self._failed(error)
+            finally:
+                self._parts.turns.give(sum(not running.slot.is_entity for running in batch))
+
+        commit.add_done_callback(answered)
+        self._background.add(commit)
+
+    def _answered(
+        self,
+        batch: Sequence[Running],
+        commit: asyncio.Future[Sequence[Committed | Lost]],
+        failures: int,
+    ) -> None:
+        try:
+            outcomes = commit.result()
         except StorageUnavailable as error:
             for running in batch:
                 self._undo(running)
                 running.slot.unanswered = running.turn
             self._later([running.slot for running in batch], error)
             return
-        except BaseException:
+        except asyncio.CancelledError:
+            for running in batch:
+                self._undo(running)
+            return
+        except Exception:
             for running in batch:
                 self._undo(running)
             raise
@@ -357,9 +350,10 @@ class Partition:
         self._retries.answered()
         reach("turn.after_commit")
         why = ""
+        now = self._parts.clock.now()
         for running, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Committed):
-                self._settle(running, outcome)
+                self._settle(running, outcome, now)
                 continue
             self._undo(running)
             if self._closed:
@@ -375,7 +369,7 @@ class Partition:
         if why:
             self._parts.lost(self, why)
 
-    def _settle(self, running: Running, outcome: Committed) -> None:
+    def _settle(self, running: Running, outcome: Committed, now: datetime) -> None:
         """The turn is durable: let its effects happen."""
         slot, _, turn = running
         state = turn.state
@@ -401,9 +395,7 @@ class Partition:
         if turn.activities:
             self._parts.pool.dispatch(turn.activities)
         if state.status.is_terminal:
-            if slot.session is not None:
-                slot.session.close()
-                slot.session = None
+            slot.end_session()
             self._parts.sessions.dropped(slot)
             if state.status is not RuntimeStatus.TERMINATED and state.entity is None:
                 self._parts.finished(state)
@@ -414,21 +406,18 @@ class Partition:
                 return
         elif slot.session is not None and not slot.session.sticky:
             # Code that reads its whole history is replayed for each turn.
-            slot.session.close()
-            slot.session = None
+            slot.end_session()
             self._parts.sessions.dropped(slot)
         else:
-            self._parts.sessions.used(slot, self._parts.clock.now())
+            self._parts.sessions.used(slot, now)
         if slot.inbox:
             self.enqueue(slot)
-        elif slot.size == 0 and not slot.opened:
+        elif not slot.opened and not slot.is_worth_keeping:
             self.forget(slot)
 
     def _continued(self, slot: Slot, turn: Turn) -> None:
         """The next execution begins with a session of its own."""
-        if slot.session is not None:
-            slot.session.close()
-            slot.session = None
+        slot.end_session()
         self._parts.sessions.dropped(slot)
         if closed_turns(turn.events) == 0:
             slot.opened = turn.events
@@ -455,7 +444,7 @@ class Partition:
     def discard(self, items: Sequence[Item]) -> None:
         """See `Owner.discard`."""
         messages = [item.message_id for item in items if item.message_id]
-        activities: list[TaskKey] = [item.task for item in items if item.task is not None]
+        activities = [item.task for item in items if item.task is not None]
         self._parts.pool.release(activities)
         if messages or activities:
             self.spawn(self._discard_now(messages, activities))
@@ -473,9 +462,7 @@ class Partition:
         """Drop an idle instance from memory; False when it is in use."""
         if slot.busy or slot.inbox or slot.queued:
             return False
-        if slot.session is not None:
-            slot.session.close()
-            slot.session = None
+        slot.end_session()
         self.forget(slot)
         return True
 
@@ -494,16 +481,12 @@ class Partition:
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """See `Owner.spawn`."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
+        self._background.spawn(work)
 
-    def _reap(self, task: asyncio.Future[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
-            if not self._closed:
-                self._parts.lost(self, str(error))
+    def _failed(self, error: BaseException) -> None:
+        log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
+        if not self._closed:
+            self._parts.lost(self, str(error))
 
     def close(self) -> None:
         """Run nothing more. Commits under way go on, but have no effects here."""
@@ -513,19 +496,13 @@ class Partition:
         for slot in list(self._slots.values()):
             self._detach(slot)
         self._ready.clear()
-        self._held.clear()
 
     async def settle(self) -> None:
         """Run the turns that are ready and wait until they are stored."""
-        while self._ready or self._held or self._tasks:
+        while self._ready or self._background:
             self._pump()
             await self.wait_idle()
 
     async def wait_idle(self) -> None:
         """Wait for commits and loads that are under way."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _is_entity(slot: Slot) -> bool:
-    return slot.instance_id.startswith("@")
+        await self._background.wait()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from func_py.clock import Clock
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool
 from func_py.durable.engine.functions import FunctionTable
 from func_py.durable.engine.options import EngineOptions
@@ -49,3 +50,5 @@ class Parts:
     """An execution ended by its own code."""
     ended: Callable[[InstanceState], None]
     """An orchestration ended, in whatever way."""
+    misfits: Misfits | None
+    """Is told of instances that do not fit the code, which are held; None: they are failed."""

@@ -64,6 +64,7 @@ class Slot:
         "generation",
         "inbox",
         "instance_id",
+        "is_entity",
         "last_time",
         "last_used",
         "opened",
@@ -79,6 +80,7 @@ class Slot:
 
     def __init__(self, instance_id: str) -> None:
         self.instance_id = instance_id
+        self.is_entity = instance_id.startswith("@")
         self.inbox: list[Item] = []
         self.state: InstanceState | None = None
         self.token: Token = None
@@ -106,6 +108,13 @@ class Slot:
         self.last_used = EPOCH
 
     @property
+    def is_worth_keeping(self) -> bool:
+        """Is there anything that the next turn would have to load?"""
+        return self.session is not None or (
+            self.state is not None and self.state.entity is not None
+        )
+
+    @property
     def size(self) -> int:
         """Estimated bytes of what is worth keeping between turns; 0 when nothing is."""
         if self.session is not None:
@@ -113,11 +122,15 @@ class Slot:
         entity = None if self.state is None else self.state.entity
         return 0 if entity is None else _ENTITY_BYTES + len(entity.state or "")
 
-    def forget(self) -> None:
-        """Drop what was loaded, so that the next turn reads the store again. Keeps the inbox."""
+    def end_session(self) -> None:
+        """Let go of the live execution, if there is one."""
         if self.session is not None:
             self.session.close()
             self.session = None
+
+    def forget(self) -> None:
+        """Drop what was loaded, so that the next turn reads the store again. Keeps the inbox."""
+        self.end_session()
         self.state = None
         self.token = None
         self.extra = ()

@@ -8,7 +8,9 @@ from hashlib import blake2b
 from func_py.durable.model.events import TraceContext
 from func_py.durable.model.state import InstanceState
 
-_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+_TRACE_PARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})"
+)
 
 
 def own_trace(state: InstanceState) -> TraceContext:

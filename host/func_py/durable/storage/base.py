@@ -5,6 +5,9 @@ messages on their way to them, and the work they handed out; it fences writers; 
 Everything else (turns, retries, cascades, waiting, serialisation of user values) is built above it.
 `tests/conformance` holds a test per clause and runs on every provider.
 
+It is longer than other modules, because a contract is read as a whole: the clauses, the values they
+speak of, and the verbs that cite them.
+
 CONTRACT
 
  1. `create_instance` is atomic with the reuse policy: the policy is checked on the row, everything
@@ -95,7 +98,7 @@ CONTRACT
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum, auto
@@ -432,10 +435,11 @@ class TaskHub(Protocol):
         """Read an instance for a turn, in one consistent view, or None. Contract: 6, 10."""
         ...
 
-    async def commit(self, turns: Sequence[Turn]) -> Sequence[Committed | Lost]:
+    def commit(self, turns: Sequence[Turn]) -> Awaitable[Sequence[Committed | Lost]]:
         """Store turns of different instances; the answer has one entry per turn. Contract: 4-9.
 
         At most one turn per instance. Turns of one call may be split over several transactions.
+        May begin at once, before the answer is awaited, and raise at once what that would raise.
         """
         ...
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.request import getproxies
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
@@ -27,22 +29,28 @@ _OPTIONS: dict[str, Any] = {
 }
 """How our clients differ from the SDK's default."""
 
-_SERVICES = ("blob", "queue", "table")
+
+def _options() -> dict[str, Any]:
+    """Those, and a transport that asks for a proxy only where there is one.
+
+    With settings of the environment aiohttp goes to a thread twice for each request.
+    """
+    transport = AioHttpTransport(use_env_settings=bool(getproxies()))
+    return {**_OPTIONS, "transport": transport}
+
+
 _TRANSIENT = frozenset({408, 409, 429, 500, 502, 503, 504})
 
 # The SDK formats every request for this logger, also when nobody listens.
 logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
 
-DEVELOPMENT = (
-    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
-    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/"
-    "KBHBeksoGMGw==;"
-    + "".join(
-        f"{service.capitalize()}Endpoint=http://127.0.0.1:{10_000 + number}/devstoreaccount1;"
-        for number, service in enumerate(_SERVICES)
-    )
-)
-"""What `UseDevelopmentStorage=true` stands for: Azurite's well-known account at its usual ports."""
+
+class Clients(NamedTuple):
+    """The SDK's clients of one account, for one event loop."""
+
+    tables: TableServiceClient
+    queues: QueueServiceClient
+    blobs: BlobServiceClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +61,37 @@ class Account:
     connection_string: str = field(default="", repr=False)
     endpoints: Mapping[str, str] = field(default_factory=dict)
     """Service (`blob`, `queue`, `table`) → URL; when there is no connection string."""
-    credential: Any = field(default=None, repr=False)
-    """A credential of the SDK (`azure.identity.aio`)."""
+    credential: Callable[[], Any] | None = field(default=None, repr=False)
+    """Makes a credential of the SDK, which belongs to one event loop."""
 
     @property
     def location(self) -> str:
         """For people: the URL of the queue service, without secrets."""
-        if self.connection_string:
-            client = QueueServiceClient.from_connection_string(self.connection_string)
-            return str(client.url).partition("?")[0].rstrip("/")
-        return self.endpoints["queue"].rstrip("/")
+        if not self.connection_string:
+            return self.endpoints["queue"].rstrip("/")
+        client = QueueServiceClient.from_connection_string(self.connection_string)
+        return str(client.url).partition("?")[0].rstrip("/")
 
-    def tables(self) -> TableServiceClient:
-        """A new client of the table service."""
-        if self.connection_string:
-            return TableServiceClient.from_connection_string(self.connection_string, **_OPTIONS)
-        return TableServiceClient(self.endpoints["table"], credential=self.credential, **_OPTIONS)
+    @asynccontextmanager
+    async def clients(self) -> AsyncIterator[Clients]:
+        """New clients, which are closed at the end."""
+        async with AsyncExitStack() as stack:
+            credential = None
+            if self.credential is not None:
+                credential = await stack.enter_async_context(self.credential())
 
-    def queues(self) -> QueueServiceClient:
-        """A new client of the queue service."""
-        if self.connection_string:
-            return QueueServiceClient.from_connection_string(self.connection_string, **_OPTIONS)
-        return QueueServiceClient(self.endpoints["queue"], credential=self.credential, **_OPTIONS)
+            async def client(kind: Any, service: str) -> Any:
+                if self.connection_string:
+                    made = kind.from_connection_string(self.connection_string, **_options())
+                else:
+                    made = kind(self.endpoints[service], credential=credential, **_options())
+                return await stack.enter_async_context(made)
 
-    def blobs(self) -> BlobServiceClient:
-        """A new client of the blob service."""
-        if self.connection_string:
-            return BlobServiceClient.from_connection_string(self.connection_string, **_OPTIONS)
-        return BlobServiceClient(self.endpoints["blob"], credential=self.credential, **_OPTIONS)
+            yield Clients(
+                await client(TableServiceClient, "table"),
+                await client(QueueServiceClient, "queue"),
+                await client(BlobServiceClient, "blob"),
+            )
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from azure.data.tables import UpdateMode
 from azure.data.tables.aio import TableClient
 
 from func_py.durable.faults import reach
-from func_py.durable.model import HistoryEvent
+from func_py.durable.model import HistoryEvent, RuntimeStatus
 from func_py.durable.storage.azure.blobs import MAX_COLUMN_UNITS, LargePayloads, is_long
 from func_py.durable.storage.azure.history_rows import (
     LONG_COLUMNS,
@@ -46,11 +46,11 @@ class HistoryConflict(Exception):
     """The sentinel is not the one that was expected; nothing of the turn counts."""
 
 
-class _Mark(msgspec.Struct, kw_only=True):
+class _Mark(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What our sentinel says beyond the official columns, while it is newer than .NET's."""
 
-    at: str
-    """`CheckpointCompletedTimestamp` of the batch that brought it."""
+    at: str = ""
+    """`CheckpointCompletedTimestamp` of the batch that brought it; empty: of an unfinished turn."""
     rows: int
     next_id: int
     status: str
@@ -58,10 +58,22 @@ class _Mark(msgspec.Struct, kw_only=True):
     """Execution id of the instance before this turn."""
     spare: int = 0
     """How many rows a turn that did not come to its end may have left behind those."""
+    redo: str = ""
+    """Blob with the turn that has begun to replace the history."""
     commit: str
     """Names the batch, so that who wrote it without getting the answer knows it again."""
 
 
+class _Redo(msgspec.Struct):
+    """A turn that replaces a history, as it is kept until its last batch is written."""
+
+    execution_id: str
+    status: str
+    before: str
+    events: list[HistoryEvent]
+
+
+_redo_decoder = msgspec.json.Decoder(_Redo)
 _mark_decoder = msgspec.json.Decoder(_Mark)
 
 
@@ -80,7 +92,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Of the instance after the last turn; empty when .NET ran it."""
     before: str = ""
     """Execution id before the last turn; empty when .NET ran it."""
+    redo: str = ""
+    """Set while a turn that replaces the history is begun and not finished."""
     commit: str = ""
+    """Of the last batch; empty when .NET wrote it."""
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,32 +205,31 @@ class History:
         etag = turn.expected.etag if turn.expected is not None else ""
         end = first + len(rows)
         batches = _batches(rows)
+        begun = await self._begun(turn, name, old) if len(batches) > 1 else None
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
+            now = datetime.now(UTC)
+            mark = _Mark(
+                at=time_text(now),
+                rows=end,
+                next_id=next_id,
+                status=turn.status,
+                before=turn.before,
+                commit=f"{name}{number}",
+            )
+            if not last:
+                assert begun is not None
+                mark = msgspec.structs.replace(begun, commit=mark.commit, spare=len(rows))
             sentinel: dict[str, Any] = {
                 "PartitionKey": escape_key(turn.instance_id),
                 "RowKey": SENTINEL,
                 "ExecutionId": turn.execution_id,
                 "IsCheckpointComplete": last,
+                "FuncPy": msgspec.json.encode(mark).decode(),
             }
-            commit = f"{name}{number}"
-            now = datetime.now(UTC)
             if last:
                 sentinel["CheckpointCompletedTimestamp"] = now
-            kept = old is not None and not turn.replaces
-            sentinel["FuncPy"] = msgspec.json.encode(
-                _Mark(
-                    at=time_text(now) if last else "",
-                    # Until the last batch the rows of this turn do not count.
-                    rows=end if last else (first if kept else 0),
-                    next_id=next_id if last else (old.next_id if old is not None and kept else 0),
-                    status=turn.status if last or not kept or old is None else old.status,
-                    before=turn.before if last or not kept or old is None else old.before,
-                    spare=0 if last else max(len(rows), old.spare if old is not None else 0),
-                    commit=commit,
-                )
-            ).decode()
-            etag = await self._write(batch, sentinel, etag, commit)
+            etag = await self._write(batch, sentinel, etag, mark.commit)
             if not last:
                 reach("azure.between_batches")
         spare = max(0, old.rows + old.spare - end) if old is not None else 0
@@ -229,6 +243,49 @@ class History:
             status=turn.status,
             before=turn.before,
             commit=f"{name}{len(batches) - 1}",
+        )
+
+    async def _begun(self, turn: Append, name: str, old: Checkpoint | None) -> _Mark:
+        """What the sentinel says between two batches: that the turn has not happened.
+
+        One that replaces the history writes over what was there. It has happened from the first
+        batch on, and whoever finds it begun brings it to its end, by the blob that is stored here.
+        """
+        if not turn.replaces:
+            status = RuntimeStatus.PENDING.value
+            if old is None:
+                return _Mark(rows=0, next_id=0, status=status, before=turn.before, commit="")
+            return _Mark(
+                rows=old.rows,
+                next_id=old.next_id,
+                status=old.status or status,
+                before=old.before,
+                commit="",
+            )
+        redo = f"{escape_key(turn.instance_id)}/history-{name}-turn.json.gz"
+        kept = _Redo(turn.execution_id, turn.status, turn.before, list(turn.events))
+        await self._payloads.put(redo, msgspec.json.encode(kept).decode())
+        return _Mark(
+            rows=0, next_id=0, status=turn.status, before=turn.before, commit="", redo=redo
+        )
+
+    async def begun_events(self, found: Checkpoint) -> Sequence[HistoryEvent]:
+        """The history that a turn of which only some batches are written is about to leave."""
+        return _redo_decoder.decode(await self._payloads.get(found.redo)).events
+
+    async def finish(self, instance_id: str, found: Checkpoint) -> Checkpoint:
+        """Bring a turn to its end that whoever wrote it did not; raises HistoryConflict."""
+        kept = _redo_decoder.decode(await self._payloads.get(found.redo))
+        return await self.append(
+            Append(
+                instance_id=instance_id,
+                execution_id=kept.execution_id,
+                events=kept.events,
+                expected=found,
+                replaces=True,
+                status=kept.status,
+                before=kept.before,
+            )
         )
 
     def _rows(self, turn: Append, first: int, next_id: int) -> tuple[list[dict[str, Any]], int]:
@@ -337,6 +394,7 @@ def _checkpoint(sentinel: Row) -> Checkpoint:
         status=mark.status,
         before=mark.before,
         spare=mark.spare,
+        redo=mark.redo,
         commit=mark.commit,
     )
 

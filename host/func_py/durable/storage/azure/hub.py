@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import AsyncExitStack, suppress
+from datetime import datetime
 from typing import Any, TypeVar
 
 from azure.core.exceptions import (
-    ResourceExistsError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableTransactionError
-from azure.storage.blob.aio import BlobLeaseClient
 
 from func_py.durable.faults import reach
 from func_py.durable.model import (
@@ -28,15 +24,11 @@ from func_py.durable.model import (
     split_entity_id,
 )
 from func_py.durable.storage.azure.account import Account, answers
-from func_py.durable.storage.azure.committing import Committer
-from func_py.durable.storage.azure.control import Control, Letter
-from func_py.durable.storage.azure.keeper import Keeper
-from func_py.durable.storage.azure.mailroom import Mailroom
+from func_py.durable.storage.azure.building import create_hub, delete_hub
 from func_py.durable.storage.azure.members import status_of
 from func_py.durable.storage.azure.names import HubNames
-from func_py.durable.storage.azure.parts import Parts, Writes, gather_all
-from func_py.durable.storage.azure.private import Hosts, Records
-from func_py.durable.storage.azure.starts import Starts
+from func_py.durable.storage.azure.opened import AzureOptions, OpenHub
+from func_py.durable.storage.azure.parts import Writes, gather_all
 from func_py.durable.storage.azure.store import Place
 from func_py.durable.storage.azure.work_items import HeldCall, sorted_tasks
 from func_py.durable.storage.base import (
@@ -59,27 +51,11 @@ from func_py.durable.storage.base import (
 from func_py.errors import (
     ConfigError,
     InstanceNotFinished,
-    LeaseLost,
     StorageUnavailable,
     TaskHubNotFound,
-    UserError,
 )
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AzureOptions:
-    """How a host works on a hub."""
-
-    lease: timedelta = timedelta(seconds=30)
-    """How long others wait for a sign of life of a host."""
-    hidden: timedelta = timedelta(seconds=60)
-    """How long a message stays hidden when its holder says nothing."""
-    longest_poll: timedelta = timedelta(seconds=5)
-    """Between looks at a queue that is idle."""
-    app: str | None = ""
-    """Name of the app whose workers share the hub; None to leave the app lease alone."""
 
 
 class AzureTaskHub:
@@ -95,12 +71,12 @@ class AzureTaskHub:
     def __init__(
         self, account: Account, name: str, partition_count: int, options: AzureOptions
     ) -> None:
-        self._account = account
+        self.account = account
         self.names = HubNames(name)
         self._partition_count = partition_count
-        self._options = options
+        self.options = options
         self._writes = Writes()
-        self._open: _Open | None = None
+        self._open: OpenHub | None = None
         self._is_closed = False
         self._hosts_changed = asyncio.Event()
         self._owners_seen: object = None
@@ -109,37 +85,14 @@ class AzureTaskHub:
 
     async def create_hub(self) -> None:
         """See `TaskHub.create_hub`."""
-        names = self.names
         with answers():
-            async with (
-                self._account.tables() as tables,
-                self._account.queues() as queues,
-                self._account.blobs() as blobs,
-            ):
-                await gather_all(tables.create_table_if_not_exists(name) for name in names.tables)
-                partitions = tables.get_table_client(names.partitions)
-                rows = [
-                    {"PartitionKey": "", "RowKey": names.control(number), "IsDraining": False}
-                    for number in range(self._partition_count)
-                ]
-                there = [row async for row in partitions.list_entities(select=["RowKey"])]
-                if not there:
-                    # All at once: their number is the hub's partition count.
-                    with suppress(TableTransactionError):
-                        await partitions.submit_transaction([("create", row) for row in rows])
-                    there = [row async for row in partitions.list_entities(select=["RowKey"])]
-                reach("store.schema_half")
-                queue_names = [names.work_items, *(row["RowKey"] for row in there)]
-                await gather_all(_create(queues.create_queue(name)) for name in queue_names)
-                await _create(blobs.create_container(names.app_lease))
-                info = blobs.get_blob_client(names.app_lease, names.app_lease_info)
-                await _create(info.upload_blob("{}", overwrite=False))
+            await create_hub(self.account, self.names, self._partition_count)
 
     async def open(self, host: HostRecord) -> HubInfo:
         """See `TaskHub.open`."""
-        location = f"{self._account.location}, hub {self.names.hub}"
+        location = f"{self.account.location}, hub {self.names.hub}"
         with answers():
-            async with self._account.tables() as tables:
+            async with self.account.clients() as (tables, _, _):
                 partitions = tables.get_table_client(self.names.partitions)
                 try:
                     found = [row async for row in partitions.list_entities(select=["RowKey"])]
@@ -155,7 +108,18 @@ class AzureTaskHub:
                     "It cannot be changed: messages would go where nobody looks. "
                     "Use the former value, or another hubName.",
                 )
-            opened = _Open(self, host)
+            stack = AsyncExitStack()
+            clients = await stack.enter_async_context(self.account.clients())
+            opened = OpenHub(
+                self.account,
+                self.names,
+                self._partition_count,
+                self.options,
+                host,
+                clients,
+                stack,
+                self._hosts_changed,
+            )
             self._open = opened
             await opened.keeper.start()
         return HubInfo(
@@ -177,7 +141,7 @@ class AzureTaskHub:
             claimed = [call.key for call in opened.parts.work.held(lambda _: True)]
             await opened.parts.work.offer(claimed)
         await opened.keeper.stop(gracefully=True)
-        await opened.parts.close()
+        await opened.connections.aclose()
 
     async def die(self) -> None:
         """End as a killed process does: nothing is released, deleted or given back."""
@@ -185,9 +149,9 @@ class AzureTaskHub:
         if opened is not None:
             opened.parts.drop_later()
             await opened.keeper.stop(gracefully=False)
-            await opened.parts.close()
+            await opened.connections.aclose()
 
-    async def _shut(self) -> _Open | None:
+    async def _shut(self) -> OpenHub | None:
         """Answer nothing any more; what was open."""
         opened, self._open = self._open, None
         self._is_closed = True
@@ -198,32 +162,8 @@ class AzureTaskHub:
 
     async def delete_hub(self) -> None:
         """See `TaskHub.delete_hub`."""
-        names = self.names
         with answers():
-            async with (
-                self._account.tables() as tables,
-                self._account.queues() as queues,
-                self._account.blobs() as blobs,
-            ):
-                hosts = Hosts(tables.get_table_client(names.private), self._options.lease)
-                partitions = tables.get_table_client(names.partitions)
-                try:
-                    if await hosts.live():
-                        raise UserError(f"The task hub '{names.hub}' is in use.")
-                    found = [row["RowKey"] async for row in partitions.list_entities()]
-                except ResourceNotFoundError:
-                    found = [names.control(number) for number in range(self._partition_count)]
-                app_lease = blobs.get_container_client(names.app_lease)
-                with suppress(ResourceNotFoundError, ResourceExistsError):  # none to be ended
-                    await BlobLeaseClient(app_lease).break_lease(lease_break_period=0)
-                await gather_all(
-                    [
-                        *(_delete(queues.delete_queue(n)) for n in [names.work_items, *found]),
-                        *(_delete(tables.delete_table(name)) for name in names.tables),
-                        _delete(blobs.delete_container(names.large_messages)),
-                        _delete(blobs.delete_container(names.app_lease)),
-                    ]
-                )
+            await delete_hub(self.account, self.names, self._partition_count, self.options.lease)
 
     async def hosts(self) -> Sequence[HostRecord]:
         """See `TaskHub.hosts`."""
@@ -246,7 +186,7 @@ class AzureTaskHub:
             if is_told or is_other or list(hosts) != list(known):
                 return hosts
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._options.longest_poll.total_seconds()):
+                async with asyncio.timeout(self.options.longest_poll.total_seconds()):
                     await self._hosts_changed.wait()
 
     @property
@@ -353,7 +293,7 @@ class AzureTaskHub:
         await self._writes.run(self._let_go(leases, keep, self._opened))
 
     async def _let_go(
-        self, leases: Sequence[Lease], keep: Collection[TaskKey], opened: _Open
+        self, leases: Sequence[Lease], keep: Collection[TaskKey], opened: OpenHub
     ) -> None:
         parts = opened.parts
         ours = [lease for lease in leases if opened.mailroom.control(lease) is not None]
@@ -384,7 +324,7 @@ class AzureTaskHub:
             activities=sorted_tasks(calls),
         )
 
-    async def _sweep(self, opened: _Open) -> None:
+    async def _sweep(self, opened: OpenHub) -> None:
         """Hold the calls of our partitions that nobody else holds."""
         parts = opened.parts
         found = await parts.work.sweep(
@@ -444,7 +384,7 @@ class AzureTaskHub:
             if found:
                 return sorted_tasks(found)
             await self._opened.mailroom.pause(pause)
-            pause = min(2 * pause, self._options.longest_poll.total_seconds())
+            pause = min(2 * pause, self.options.longest_poll.total_seconds())
 
     async def _claim(self, names: Collection[str], limit: int) -> Sequence[HeldCall]:
         caller = asyncio.current_task()
@@ -527,7 +467,7 @@ class AzureTaskHub:
         return partition_of(task.instance_id, self._partition_count)
 
     @property
-    def _opened(self) -> _Open:
+    def _opened(self) -> OpenHub:
         if self._open is None:
             state = "closed" if self._is_closed else "not open"
             raise StorageUnavailable(f"the task hub '{self.names.hub}' is {state}")
@@ -536,72 +476,3 @@ class AzureTaskHub:
     async def _read(self, work: Coroutine[Any, Any, T]) -> T:
         with answers():
             return await work
-
-
-class _Open:
-    """What an open hub is made of."""
-
-    def __init__(self, hub: AzureTaskHub, host: HostRecord) -> None:
-        options = hub._options
-        names = hub.names
-        self.parts = Parts(
-            hub._account,
-            names,
-            hub._partition_count,
-            max(1, round(options.hidden.total_seconds())),
-            self._deliver,
-        )
-        self.starts = Starts(self.parts)
-        self.mailroom = Mailroom(self.parts, self.starts, options.longest_poll.total_seconds())
-        self.keeper = Keeper(
-            hub._account, names, hub._partition_count, host, options.lease, options.app, self._lost
-        )
-        private = self.parts.tables.get_table_client(names.private)
-        self.hosts = Hosts(private, options.lease)
-        self.records = Records(private, host.host_id, self.hosts.is_live)
-        self.committer = Committer(self.parts, self.starts, self.holds, self.mailroom.look)
-        self.fresh: dict[int, list[HeldCall]] = {}
-        """Calls that were found and not told yet, by partition."""
-        self._changed = hub._hosts_changed
-
-    def _deliver(self, control: Control, letters: Sequence[Letter]) -> None:
-        self.mailroom.deliver(control, letters)
-
-    def _lost(self, lease: Lease) -> None:
-        """The partition is another's: forget what is held of it; it comes again, there."""
-        control = self.mailroom.control(lease)
-        if control is not None:
-            self.parts.do_later(self.mailroom.shut(lease))
-        self._changed.set()
-
-    def holds(self, lease: Lease) -> bool:
-        """Is the lease ours, and not past its time?"""
-        held = self.keeper.held(lease.partition)
-        loop = asyncio.get_running_loop()
-        return held is not None and held.lease == lease and loop.time() < held.valid_until
-
-    def checked(self, lease: Lease) -> Control:
-        """What is held under a lease that must be ours; raises LeaseLost."""
-        control = self.mailroom.control(lease)
-        if control is None or not self.holds(lease):
-            raise LeaseLost(lease.partition, lease.epoch)
-        return control
-
-    def mail(self, control: Control, letter: Letter) -> Mail:
-        """A letter as the engine takes it."""
-        return Mail(
-            partition=control.lease.partition,
-            epoch=control.lease.epoch,
-            message=letter.message,
-            token=letter.token,
-        )
-
-
-async def _create(work: Coroutine[Any, Any, object]) -> None:
-    with suppress(ResourceExistsError):
-        await work
-
-
-async def _delete(work: Coroutine[Any, Any, object]) -> None:
-    with suppress(ResourceNotFoundError):
-        await work

@@ -149,7 +149,7 @@ class Keeper:
     async def _keep(self) -> None:
         queues = [self._names.control(number) for number in range(self._count)]
         try:
-            async with self._account.tables() as tables, self._account.blobs() as blobs:
+            async with self._account.clients() as (tables, _, blobs):
                 self._hosts = Hosts(tables.get_table_client(self._names.private), self._duration)
                 self._leases = Leases(
                     tables.get_table_client(self._names.partitions),

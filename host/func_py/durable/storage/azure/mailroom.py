@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from func_py.durable.model import ExecutionStarted
 from func_py.durable.storage.azure.account import answers
@@ -17,6 +18,7 @@ from func_py.errors import StorageError, StorageUnavailable
 log = logging.getLogger("func_py.durable.storage")
 
 _SHORTEST_S = 0.05
+_STOP_LIMIT_S = 5
 
 
 class Mailroom:
@@ -36,6 +38,7 @@ class Mailroom:
         self._arrived = asyncio.Event()
         self._closed = asyncio.Event()
         self._problem: StorageError | None = None
+        self._renewing = asyncio.ensure_future(self._renew())
 
     # ---- partitions ------------------------------------------------------------------------
 
@@ -60,21 +63,30 @@ class Mailroom:
 
     async def shut(self, lease: Lease) -> Control:
         """Look no more, and hold nothing any more; what was held."""
-        task = self._tasks.pop(lease.partition, None)
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await self._stop(lease.partition)
         self._bells.pop(lease.partition, None)
         return self._parts.controls.pop(lease.partition)
+
+    async def _stop(self, partition: int) -> None:
+        """Look no more into a queue."""
+        task = self._tasks.pop(partition, None)
+        if task is None:
+            return
+        # Not while it looks: what was taken and is not held yet would be hidden for a while.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_LIMIT_S), self._parts.controls[partition].looking:
+                task.cancel()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     async def close(self) -> None:
         """Give no more mail."""
         self._closed.set()
         self._arrived.set()
-        tasks, self._tasks = list(self._tasks.values()), {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._renewing.cancel()
+        await asyncio.gather(
+            self._renewing, *map(self._stop, list(self._tasks)), return_exceptions=True
+        )
 
     def wake(self, partition: int) -> None:
         """There is something in the queue of this partition."""
@@ -150,6 +162,16 @@ class Mailroom:
                 pause = _SHORTEST_S
             except TimeoutError:
                 pause = min(2 * pause, self._longest_s)
+
+    async def _renew(self) -> None:
+        """Keep the activities hidden that this host holds."""
+        while True:
+            await asyncio.sleep(self._parts.hidden_s / 4)
+            try:
+                with answers():
+                    await self._parts.work.renew()
+            except StorageError as error:
+                log.debug("Activities could not be kept hidden: %s", error)
 
     async def _keep(
         self, control: Control, letters: Sequence[Letter], *, known: bool

@@ -10,12 +10,9 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from azure.core.exceptions import AzureError
-from azure.data.tables.aio import TableServiceClient
-from azure.storage.blob.aio import BlobServiceClient
-from azure.storage.queue.aio import QueueServiceClient
 
 from func_py.durable.model import ExecutionStarted, Message, TimerTask, partition_of
-from func_py.durable.storage.azure.account import Account, answers
+from func_py.durable.storage.azure.account import Clients, answers
 from func_py.durable.storage.azure.blobs import LargePayloads
 from func_py.durable.storage.azure.control import Control, Letter
 from func_py.durable.storage.azure.history import History
@@ -44,7 +41,7 @@ class Parts:
     """Clients and what is held, of one open hub. One event loop.
 
     Args:
-        account: Where it is.
+        clients: Of the account.
         names: Of the hub.
         partition_count: Of the hub.
         hidden_s: How long a message stays hidden when its holder says nothing.
@@ -53,15 +50,13 @@ class Parts:
 
     def __init__(
         self,
-        account: Account,
+        clients: Clients,
         names: HubNames,
         partition_count: int,
         hidden_s: int,
         deliver: Callable[[Control, Sequence[Letter]], None],
     ) -> None:
-        self.tables: TableServiceClient = account.tables()
-        self.queues: QueueServiceClient = account.queues()
-        self.blobs: BlobServiceClient = account.blobs()
+        self.tables, self.queues, self.blobs = clients
         self.names = names
         self.partition_count = partition_count
         self.hidden_s = hidden_s
@@ -82,11 +77,6 @@ class Parts:
         self.controls: dict[int, Control] = {}
         """Of the partitions we own."""
         self._later: set[asyncio.Task[None]] = set()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        for client in (self.tables, self.queues, self.blobs):
-            await client.close()
 
     def control_of(self, instance_id: str) -> Control | None:
         """That of the instance's partition, when it is ours."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from func_py.config.app_settings import find_connection, find_setting
 from func_py.config.timespan import parse_timespan
-from func_py.durable.storage.azure.account import DEVELOPMENT, Account
-from func_py.durable.storage.azure.hub import AzureOptions, AzureTaskHub
+from func_py.durable.storage.azure.account import Account
+from func_py.durable.storage.azure.hub import AzureTaskHub
 from func_py.durable.storage.azure.names import MAX_PARTITIONS, hub_name_problem
+from func_py.durable.storage.azure.opened import AzureOptions
 from func_py.durable.storage.base import TaskHub
 from func_py.durable.storage.registry import HubSettings
 from func_py.errors import ConfigError
+from func_py.storage.credentials import credential_of
+from func_py.storage.emulator import connection_string
 
 _SECTION = "extensions.durableTask.storageProvider"
 _DEFAULT_CONNECTION = "AzureWebJobsStorage"
@@ -85,15 +87,19 @@ def _account(settings: HubSettings) -> Account:
             "__type=sqlite",
         )
     if isinstance(found, str):
-        if "usedevelopmentstorage=true" in found.lower().replace(" ", ""):
-            return Account(connection_string=DEVELOPMENT)
-        if "AccountName=" not in found and "SharedAccessSignature=" not in found:
+        text = connection_string(found)
+        if "AccountName=" not in text and "SharedAccessSignature=" not in text:
             # Not what the SDK says: it may repeat the string, with the key.
             raise ConfigError(
                 *where, f"the app setting '{name}' is not a connection string of a storage account"
             )
-        return Account(connection_string=found)
-    return Account(endpoints=_endpoints(found, name), credential=_credential(found, name))
+        return Account(connection_string=text)
+    section = found
+    # Whether it can be had is to be known now, not when it is used.
+    credential_of(name, section)
+    return Account(
+        endpoints=_endpoints(section, name), credential=lambda: credential_of(name, section)
+    )
 
 
 def _endpoints(section: Mapping[str, str], name: str) -> Mapping[str, str]:
@@ -113,20 +119,3 @@ def _endpoints(section: Mapping[str, str], name: str) -> Mapping[str, str]:
             )
         found[service] = url
     return found
-
-
-def _credential(section: Mapping[str, str], name: str) -> Any:
-    """The identity of this machine, or the managed one that the settings name."""
-    try:
-        from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
-    except ImportError as error:
-        raise ConfigError(
-            "app settings",
-            name,
-            "names an account by identity, which needs the package azure-identity",
-            "Install it: pip install azure-identity. Or set a connection string.",
-        ) from error
-    values = {key.casefold(): value for key, value in section.items()}
-    if values.get("credential", "").casefold() == "managedidentity":
-        return ManagedIdentityCredential(client_id=values.get("clientid"))
-    return DefaultAzureCredential()

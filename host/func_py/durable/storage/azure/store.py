@@ -73,6 +73,8 @@ class InstanceStore:
         row = await self.instances.read(instance_id)
         state = None if row is None else await self.instances.state(row)
         found = await self.history.checkpoint(instance_id)
+        if found is not None and found.redo:
+            found = await self._finished(instance_id, found)
         if split_entity_id(instance_id) is not None:
             return await self._load_entity(instance_id, row, state, found)
         if found is None or (state is not None and not _is_of(state, found)):
@@ -137,8 +139,11 @@ class InstanceStore:
             raise HistoryChanged(instance_id)
         if after.etag not in ("", found.etag):
             raise HistoryChanged(instance_id)
-        if not found.commit:
-            events, _ = await self.history.whole(instance_id, found)
+        if not found.commit or found.redo:
+            if found.redo:
+                events = await self.history.begun_events(found)
+            else:
+                events, _ = await self.history.whole(instance_id, found)
             return HistoryPage(events[after.first :])
         try:
             events, more = await self.history.page(instance_id, found, after.first)
@@ -146,6 +151,12 @@ class InstanceStore:
             raise HistoryChanged(instance_id) from error
         place = None if more is None else Place(after.execution_id, more, after.etag)
         return HistoryPage(events, place)
+
+    async def _finished(self, instance_id: str, found: Checkpoint) -> Checkpoint | None:
+        try:
+            return await self.history.finish(instance_id, found)
+        except HistoryConflict:
+            return await self.history.checkpoint(instance_id)
 
     async def _put_right(self, row: Row | None, state: InstanceState) -> str:
         """Write what the history says into the row; its ETag, empty when somebody was faster."""

@@ -7,6 +7,7 @@ and harms no other.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,7 +33,7 @@ from func_py.durable.storage.sql.rows import (
     progress_text,
     to_micros,
 )
-from func_py.errors import InstanceAlreadyExists
+from func_py.errors import InstanceAlreadyExists, InstanceNotFinished
 
 _STATEMENTS: dict[str, LostReason | None] = {
     "fence_partitions": LostReason.FENCED,
@@ -111,9 +112,9 @@ class Change:
         self.messages: list[Posted] = []
         self.outcome: Committed | Lost | Exception | None = None
 
-    def add(self, statement: str, *rows: Row) -> None:
-        """Have the statement executed on these rows."""
-        self.rows.setdefault(statement, []).extend(rows)
+    def add(self, statement: str, rows: list[Row]) -> None:
+        """Have the statement executed on these rows; once per statement."""
+        self.rows[statement] = rows
 
     def clear_way(self, connection: Connection) -> None:
         """Before this change is stored alone: remove what it replaces, drop what is there.
@@ -148,10 +149,14 @@ class Change:
     def post(self, message: Message, site: Site) -> None:
         """Have a message stored, and with a start message the record of the new instance."""
         event = message.event
-        born = None
+        state = None
         if isinstance(event, ExecutionStarted):
-            born = Born(site.new_number(), pending_state(message.instance_id, event))
-        body = encode_event(event).decode()
+            state = pending_state(message.instance_id, event)
+        self._post(message, state, site)
+
+    def _post(self, message: Message, state: InstanceState | None, site: Site) -> None:
+        born = None if state is None else Born(site.new_number(), state)
+        body = encode_event(message.event).decode()
         partition = site.partition_of(message.instance_id)
         self.messages.append(Posted(message, partition, body, born))
 
@@ -171,7 +176,7 @@ class CompleteChange(Change):
     def __init__(self, key: TaskKey, result: Message, site: Site) -> None:
         super().__init__()
         row = (key.instance_id, key.execution_id, key.task_id, site.host_id)
-        self.add("complete_activities", row)
+        self.add("complete_activities", [row])
         self.post(result, site)
 
 
@@ -188,8 +193,7 @@ class CreateChange(Change):
         super().__init__()
         self._state = state
         self._reusable = reusable
-        self.post(start, site)
-        self.messages[0] = self.messages[0]._replace(born=Born(site.new_number(), state))
+        self._post(start, state, site)
 
     def clear_way(self, connection: Connection) -> None:
         """Apply the reuse policy; raises InstanceAlreadyExists."""
@@ -222,48 +226,46 @@ class TurnChange(Change):
         length = first + len(turn.events)
         self._token = SqlToken(number, turns + 1, state.execution_id, length, origin)
 
-        self.add("fence_partitions", (lease.partition, lease.epoch, site.host_id))
+        self.add("fence_partitions", [(lease.partition, lease.epoch, site.host_id)])
         if token is None:
-            self.add("insert_instances", new_instance_row(number, state, 1, length))
+            self.add("insert_instances", [new_instance_row(number, state, 1, length)])
         else:
-            self.add(
-                "update_instances",
-                (
-                    number,
-                    turns,
-                    state.execution_id,
-                    length,
-                    state.status.value,
-                    progress_text(state),
-                ),
-            )
+            progress = progress_text(state)
+            row = (number, turns, state.execution_id, length, state.status.value, progress)
+            self.add("update_instances", [row])
             if turn.replaces_history:
-                self.add("delete_histories", (number,))
+                self.add("delete_histories", [(number,)])
             if turn.replaces_history or state.status.is_terminal:
-                self.add("delete_timers_of_instances", (number,))
+                self.add("delete_timers_of_instances", [(number,)])
             if turn.ended_timers:
-                self.add("delete_timers", *[(number, task) for task in turn.ended_timers])
+                self.add("delete_timers", [(number, task) for task in turn.ended_timers])
             if turn.drop_activities:
-                self.add("delete_activities_of_executions", (number, token.execution_id))
+                self.add("delete_activities_of_executions", [(number, token.execution_id)])
         if token is None or token.origin != origin:
-            self.add("upsert_origins", (number, encode_text(origin)))
+            self.add("upsert_origins", [(number, encode_text(origin))])
         if turn.consumed:
-            self.add("delete_messages", *[(message_id,) for message_id in turn.consumed])
+            self.add("delete_messages", [(message_id,) for message_id in turn.consumed])
         if turn.taken:
-            taken = [(number, key.execution_id, key.task_id) for key in turn.taken]
-            self.add("delete_activities", *taken)
+            self.add(
+                "delete_activities",
+                [(number, key.execution_id, key.task_id) for key in turn.taken],
+            )
         if turn.events:
-            self.add("insert_history", *history_rows(number, first, turn.events))
+            self.add("insert_history", history_rows(number, first, turn.events))
         if turn.timers:
-            timers = [
-                (number, timer.task_id, lease.partition, to_micros(timer.fire_at))
-                for timer in turn.timers
-            ]
-            self.add("insert_timers", *timers)
+            self.add(
+                "insert_timers",
+                [
+                    (number, timer.task_id, lease.partition, to_micros(timer.fire_at))
+                    for timer in turn.timers
+                ],
+            )
         if turn.activities:
             holder = site.host_id
-            calls = [activity_row(number, a, lease.partition, holder) for a in turn.activities]
-            self.add("insert_activities", *calls)
+            self.add(
+                "insert_activities",
+                [activity_row(number, call, lease.partition, holder) for call in turn.activities],
+            )
         for message in turn.messages:
             self.post(message, site)
 
@@ -291,7 +293,7 @@ class Batch:
         self._changes = changes
         self._alone = alone
         self._posted = [posted for change in changes for posted in change.messages]
-        self._rows: dict[str, list[Row]] = {name: [] for name in _STATEMENTS}
+        self._rows: defaultdict[str, list[Row]] = defaultdict(list)
         for change in changes:
             for name, rows in change.rows.items():
                 self._rows[name] += rows
@@ -300,8 +302,9 @@ class Batch:
                 number, state = posted.born
                 self._rows["insert_instances"].append(new_instance_row(number, state, 0, 0))
                 self._rows["upsert_origins"].append((number, encode_text(origin_of(state))))
-        # Turns of one partition share its fence.
-        self._rows["fence_partitions"] = list(dict.fromkeys(self._rows["fence_partitions"]))
+        if "fence_partitions" in self._rows:
+            # Turns of one partition share its fence.
+            self._rows["fence_partitions"] = list(dict.fromkeys(self._rows["fence_partitions"]))
 
     def store(self, connection: Connection, held: Mapping[int, int]) -> list[Mail]:
         """Execute everything; raises Missed, or what the driver raises for a refused value.
@@ -314,7 +317,7 @@ class Batch:
             The mail for partitions that are held.
         """
         messages = [_message_row(posted, held) for posted in self._posted]
-        steps = [(name, rows) for name, rows in self._rows.items() if rows]
+        steps = [(name, self._rows[name]) for name in _STATEMENTS if name in self._rows]
         if messages and not self._alone:
             steps.append((_MESSAGES, messages))
         for (name, rows), hit in zip(steps, connection.execute_all(steps), strict=True):
@@ -381,3 +384,14 @@ def delete_instance(connection: Connection, number: int, instance_id: str) -> No
         connection.execute(name, number)
     if not instance_id.startswith("@"):
         connection.execute("delete_messages_of_instance", instance_id)
+
+
+def purge_instance(connection: Connection, instance_id: str) -> bool:
+    """See `TaskHub.purge`."""
+    found = find_instance(connection, instance_id)
+    if found is None:
+        return False
+    if not found.status.is_terminal:
+        raise InstanceNotFinished(instance_id, found.status.value)
+    delete_instance(connection, found.number, instance_id)
+    return True

@@ -58,6 +58,8 @@ class Connection:
     def execute_rows(self, name: str, rows: Sequence[Row]) -> int:
         """Execute a query on many rows; the number of rows it changed altogether."""
         execute = self.raw.execute
+        if len(rows) == 1:
+            return execute(self._queries[name].single, rows[0]).rowcount
         return sum(execute(*chunk).rowcount for chunk in self._queries[name].chunks(rows))
 
     def execute_all(self, steps: Iterable[Step]) -> Iterator[int]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime, timedelta
 from typing import TypeVar
-
-import msgspec
 
 from func_py.durable.model import (
     ActivityTask,
@@ -22,7 +19,6 @@ from func_py.durable.model import (
     partition_of,
 )
 from func_py.durable.storage.base import (
-    PAGE_BYTES,
     Capability,
     Committed,
     HistoryPage,
@@ -48,33 +44,24 @@ from func_py.durable.storage.sql.changes import (
     SendChange,
     Site,
     TurnChange,
-    delete_instance,
-    find_instance,
+    purge_instance,
 )
 from func_py.durable.storage.sql.connection import Connection, Dialect
 from func_py.durable.storage.sql.ownership import News, Ownership
 from func_py.durable.storage.sql.readers import Readers
+from func_py.durable.storage.sql.reads import decode_position, history_page, load, query_page
 from func_py.durable.storage.sql.rows import (
     HistoryPosition,
-    InstanceRow,
-    encode_text,
     host_rows,
-    instance_rows,
-    read_history,
     read_host,
-    read_instance,
     read_timer,
-    text_rows,
     timer_rows,
     to_micros,
 )
 from func_py.durable.storage.sql.writer import REFUSED_VALUES, Writer
 from func_py.errors import (
-    HistoryChanged,
-    InstanceNotFinished,
     StorageError,
     StorageUnavailable,
-    UserError,
 )
 
 T = TypeVar("T")
@@ -83,11 +70,6 @@ _CLOSE_TIMEOUT = timedelta(seconds=10)
 
 _NUMBER_BITS = 32
 """Of the instances that one host creates; the bits above are its own number."""
-
-_FIRST = to_micros(datetime.min.replace(tzinfo=UTC))
-_LAST = to_micros(datetime.max.replace(tzinfo=UTC))
-
-_position = msgspec.json.Decoder(tuple[int, str])
 
 
 class SqlTaskHub:
@@ -226,16 +208,16 @@ class SqlTaskHub:
     async def read_history(self, instance_id: str, after: Position | None = None) -> HistoryPage:
         """See `TaskHub.read_history`."""
         assert after is None or isinstance(after, HistoryPosition)
-        return await self._readers.read(lambda c: _history_page(c, instance_id, after))
+        return await self._readers.read(lambda c: history_page(c, instance_id, after))
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub.query_instances`; raises UserError for a token that is none of ours."""
-        after = _decode_position(query.continuation)
-        return await self._readers.read(lambda c: _query(c, query, after))
+        after = decode_position(query.continuation)
+        return await self._readers.read(lambda c: query_page(c, query, after))
 
     async def purge(self, instance_id: str) -> bool:
         """See `TaskHub.purge`."""
-        return await self._writer.call(lambda c, _: _purge(c, instance_id))
+        return await self._writer.call(lambda c, _: purge_instance(c, instance_id))
 
     # ---- owner -----------------------------------------------------------------------------
 
@@ -276,9 +258,9 @@ class SqlTaskHub:
 
     async def load(self, instance_id: str, *, history: bool = True) -> Loaded | None:
         """See `TaskHub.load`."""
-        return await self._readers.read(lambda c: _load(c, instance_id, history))
+        return await self._readers.read(lambda c: load(c, instance_id, history=history))
 
-    async def commit(self, turns: Sequence[Turn]) -> Sequence[Committed | Lost]:
+    def commit(self, turns: Sequence[Turn]) -> Awaitable[Sequence[Committed | Lost]]:
         """See `TaskHub.commit`."""
         answers: list[TurnChange | Lost] = []
         for turn in turns:
@@ -287,9 +269,9 @@ class SqlTaskHub:
             except REFUSED_VALUES as error:
                 answers.append(Lost(LostReason.REJECTED, f"{type(error).__name__}: {error}"))
         changes = [answer for answer in answers if isinstance(answer, TurnChange)]
-        if changes:
-            await self._writer.store(changes)
-        return [a.answer if isinstance(a, TurnChange) else a for a in answers]
+        return self._writer.store(
+            changes, lambda: [a.answer if isinstance(a, TurnChange) else a for a in answers]
+        )
 
     async def offer_activities(self, activities: Collection[ActivityTask]) -> None:
         """See `TaskHub.offer_activities`."""
@@ -379,7 +361,7 @@ class SqlTaskHub:
             change = prepare()
         except REFUSED_VALUES as error:
             raise StorageError(f"the value cannot be stored: {error}") from error
-        await self._writer.store([change])
+        await self._writer.store([change], lambda: None)
         if isinstance(change.outcome, Exception):
             raise change.outcome
         if not isinstance(change.outcome, Lost):
@@ -432,83 +414,3 @@ def _retrieve(future: asyncio.Future[T]) -> None:
     """Nobody waits for it; what went wrong shows itself in the next operation."""
     if not future.cancelled():
         future.exception()
-
-
-def _load(connection: Connection, instance_id: str, history: bool) -> Loaded | None:
-    if history:
-        row = connection.row("instance_with_history", instance_id, 0, PAGE_BYTES)
-    else:
-        row = connection.row("instance", instance_id)
-    if row is None:
-        return None
-    state, token = read_instance(row[:9])
-    if not history:
-        return Loaded(state, token, [])
-    events = read_history(text_rows.decode(row[9]))
-    start = HistoryPosition(token.number, token.execution_id, token.turns, 0)
-    return Loaded(state, token, events, start.after(events, token.history_length))
-
-
-def _history_page(
-    connection: Connection, instance_id: str, after: HistoryPosition | None
-) -> HistoryPage:
-    first = 0 if after is None else after.event
-    row = connection.row("history_page", instance_id, first, PAGE_BYTES)
-    if after is None:
-        if row is None:
-            return HistoryPage([])
-        after = HistoryPosition(row[0], row[1], None, 0)
-    if row is None or not after.is_of(*row[:3]):
-        raise HistoryChanged(instance_id)
-    events = read_history(text_rows.decode(row[4]))
-    return HistoryPage(events, after.after(events, row[3]))
-
-
-def _purge(connection: Connection, instance_id: str) -> bool:
-    found = find_instance(connection, instance_id)
-    if found is None:
-        return False
-    if not found.status.is_terminal:
-        raise InstanceNotFinished(instance_id, found.status.value)
-    delete_instance(connection, found.number, instance_id)
-    return True
-
-
-def _query(
-    connection: Connection, query: InstanceQuery, after: tuple[int, str] | None
-) -> InstancePage:
-    created_from = _FIRST if query.created_from is None else to_micros(query.created_from)
-    created_to = _LAST if query.created_to is None else to_micros(query.created_to)
-    after_time, after_id = after if after is not None else (_FIRST, "")
-    rows = connection.document(
-        instance_rows,
-        "query_instances",
-        query.prefix.startswith("@"),
-        max(created_from, after_time),
-        created_to,
-        after_time,
-        after_id,
-        query.prefix,
-        encode_text(sorted(query.statuses)) if query.statuses else "",
-        query.page_size + 1,
-    )
-    more = len(rows) > query.page_size
-    rows = rows[: query.page_size]
-    return InstancePage(
-        items=[read_instance(row)[0] for row in rows],
-        continuation=_encode_position(rows[-1]) if more else "",
-    )
-
-
-def _encode_position(row: InstanceRow) -> str:
-    return base64.urlsafe_b64encode(encode_text((row[5], row[1])).encode()).decode()
-
-
-def _decode_position(continuation: str) -> tuple[int, str] | None:
-    """Creation time and id of the last item given; None at the beginning."""
-    if not continuation:
-        return None
-    try:
-        return _position.decode(base64.urlsafe_b64decode(continuation))
-    except ValueError as error:
-        raise UserError("The continuation token is not one that this task hub gave.") from error

@@ -36,15 +36,17 @@ class Query:
         """The statement, for a query without rows."""
         return self._text
 
+    @property
+    def single(self) -> str:
+        """The statement for one row."""
+        return self._of_size(1)
+
     def chunks(self, rows: Sequence[Row]) -> Iterator[tuple[str, Row]]:
         """The executions that handle all the rows: text and values of each.
 
         A chunk that is not full is padded with rows of nulls, which the query ignores, or which
         nothing equals.
         """
-        if len(rows) == 1:
-            yield self._of_size(1), rows[0]
-            return
         for start in range(0, len(rows), _CHUNKS[-1]):
             chunk = rows[start : start + _CHUNKS[-1]]
             size = next(size for size in _CHUNKS if size >= len(chunk))

@@ -37,15 +37,26 @@ class Operation(Generic[T]):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.future: asyncio.Future[T] = loop.create_future()
-        self.result: T | Exception | None = None
+        self.error: Exception | None = None
+
+    def answer(self) -> T:
+        """What the future gives when there is no error."""
+        raise NotImplementedError
 
 
-class ChangesOperation(Operation[Sequence[Change]]):
+class ChangesOperation(Operation[T]):
     """Changes that share a transaction with those of other operations."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, changes: Sequence[Change]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, changes: Sequence[Change], answer: Callable[[], T]
+    ) -> None:
         super().__init__(loop)
         self.changes = changes
+        self._answer = answer
+
+    def answer(self) -> T:
+        """See `Operation.answer`."""
+        return self._answer()
 
 
 class CallOperation(Operation[T]):
@@ -55,7 +66,16 @@ class CallOperation(Operation[T]):
         self, loop: asyncio.AbstractEventLoop, call: Callable[[Connection, Ownership], T]
     ) -> None:
         super().__init__(loop)
-        self.call = call
+        self._call = call
+        self._result: T
+
+    def call(self, connection: Connection, ownership: Ownership) -> None:
+        """Call the function."""
+        self._result = self._call(connection, ownership)
+
+    def answer(self) -> T:
+        """See `Operation.answer`."""
+        return self._result
 
 
 class Doubt(NamedTuple):
@@ -137,17 +157,21 @@ class Writer:
         """Nothing is accepted any more."""
         return self._closed
 
-    async def store(self, changes: Sequence[Change]) -> None:
-        """Store changes; each has its outcome afterwards. Raises StorageUnavailable."""
-        await self._submit(ChangesOperation(self._loop, changes))
+    def store(self, changes: Sequence[Change], answer: Callable[[], T]) -> asyncio.Future[T]:
+        """Store changes; each has its outcome when `answer` is called for what this gives.
+
+        Raises:
+            StorageUnavailable: At once when the writer is closed.
+        """
+        return self._submit(ChangesOperation(self._loop, changes, answer))
 
     def call(self, call: Callable[[Connection, Ownership], T]) -> asyncio.Future[T]:
         """Call a function in a transaction, in the writer's thread."""
         return self._submit(CallOperation(self._loop, call))
 
-    def look(self) -> asyncio.Future[Sequence[Change]]:
+    def look(self) -> asyncio.Future[None]:
         """Look for what others stored."""
-        return self._submit(ChangesOperation(self._loop, []))
+        return self.store([], lambda: None)
 
     async def close(self, patience: timedelta) -> None:
         """Leave the hub after what is under way, and end the thread. Idempotent, bounded."""
@@ -193,7 +217,7 @@ class Writer:
             except Exception as error:  # noqa: BLE001 - handed to whoever opens the hub
                 first = self._inbox.get()
                 assert first is not None
-                first.result = self._translated(error)
+                first.error = self._translated(error)
                 self._hand_over([first], [])
                 return
             self._serve(connection)
@@ -285,7 +309,7 @@ class Writer:
         self._ownership.held = held
         self._ownership.concerned.clear()
         for operation in group:
-            operation.result = self._translated(error)
+            operation.error = self._translated(error)
         self._hand_over(group, [])
 
     def _transact_group(
@@ -355,11 +379,11 @@ class Writer:
     def _call(self, connection: Connection, operation: CallOperation[object]) -> None:
         connection.execute("begin_change")
         try:
-            operation.result = operation.call(connection, self._ownership)
+            operation.call(connection, self._ownership)
         except Exception as error:
             if isinstance(error, self._dialect.errors) and not isinstance(error, self._refused):
                 raise
-            operation.result = self._refusal(error)
+            operation.error = self._refusal(error)
             connection.execute("undo_change")
         connection.execute("end_change")
 
@@ -391,10 +415,10 @@ class Writer:
         for operation in group:
             if operation.future.done():
                 continue
-            if isinstance(operation.result, Exception):
-                operation.future.set_exception(operation.result)
+            if operation.error is not None:
+                operation.future.set_exception(operation.error)
             else:
-                operation.future.set_result(operation.result)
+                operation.future.set_result(operation.answer())
         if mail:
             self._deliver(mail)
 

@@ -320,7 +320,7 @@ class MssqlDialect:
                 raise
             raise CommitInDoubt(lambda: self._was_committed(connection, mark)) from error
         if is_overdue and keeper is not None:
-            keeper.renewed()
+            keeper.lease.entered()
         reach("store.after_commit")
 
     @property
@@ -416,7 +416,7 @@ class MssqlDialect:
     @property
     def is_overdue(self) -> bool:
         """Its lease may have run out."""
-        return self._keeper is not None and self._keeper.is_overdue
+        return self._keeper is not None and self._keeper.lease.is_overdue
 
     def answer_bell(self) -> None:
         """There is none."""

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+from func_py.durable.storage.sql.lease import HostLease
 from func_py.durable.storage.sql.mssql.connection import MssqlConnection
 from func_py.durable.storage.sql.mssql.session import DRIVER_ERRORS
 from func_py.durable.storage.sql.revival import FIRST_PAUSE_S, LONGEST_PAUSE_S
-
-_RENEWALS_PER_LEASE = 3
 
 
 class Keeper:
@@ -32,25 +31,13 @@ class Keeper:
         self, host_id: str, lease: timedelta, connect: Callable[[], MssqlConnection]
     ) -> None:
         self._host_id = host_id
-        self._lease_s = lease.total_seconds()
+        self.lease = HostLease(lease)
         self._connect = connect
-        self._renewed_at = time.monotonic()
-        self._is_forgotten = False
         self._closed = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"func-py storage keeper {host_id}", daemon=True
         )
         self._thread.start()
-
-    @property
-    def is_overdue(self) -> bool:
-        """The others may take this host for dead, or have done so already."""
-        return self._is_forgotten or time.monotonic() - self._renewed_at >= self._lease_s
-
-    def renewed(self) -> None:
-        """The host's lease was just renewed by somebody else."""
-        self._renewed_at = time.monotonic()
-        self._is_forgotten = False
 
     def close(self) -> None:
         """End the thread. From now on the lease runs out."""
@@ -76,8 +63,7 @@ class Keeper:
         while not is_closed:
             began = time.monotonic()
             if connection.execute("renew_host", self._host_id):
-                self._renewed_at = began
+                self.lease.renewed(began)
             else:
-                # Taken for dead. The writer enters the hub again, before it does anything else.
-                self._is_forgotten = True
-            is_closed = self._closed.wait(self._lease_s / _RENEWALS_PER_LEASE)
+                self.lease.forgotten()
+            is_closed = self._closed.wait(self.lease.pause_s)

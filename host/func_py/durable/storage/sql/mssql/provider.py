@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from func_py.config.app_settings import find_setting
 from func_py.durable.storage.base import TaskHub
 from func_py.durable.storage.registry import HubSettings
 from func_py.durable.storage.sql.hub import SqlTaskHub
@@ -15,6 +14,7 @@ from func_py.durable.storage.sql.mssql.connection_string import (
     parse_connection_string,
 )
 from func_py.durable.storage.sql.mssql.dialect import MssqlDialect
+from func_py.durable.storage.sql.server_settings import SECTION, connection_text
 from func_py.errors import ConfigError
 
 DEFAULT_SCHEMA = "func_py"
@@ -23,7 +23,6 @@ FIRST_LOOK = timedelta(milliseconds=50)
 LONGEST_LOOK = timedelta(seconds=1)
 """How often a host looks for what others stored: soon after something happened, then less."""
 
-_SECTION = "extensions.durableTask.storageProvider"
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
@@ -40,7 +39,7 @@ class MssqlProvider:
         if _SCHEMA.fullmatch(schema) is None:
             raise ConfigError(
                 "host.json",
-                f"{_SECTION}.schemaName",
+                f"{SECTION}.schemaName",
                 f"'{schema}' cannot name a schema",
                 "Use letters, digits and '_', not with a digit first.",
             )
@@ -58,7 +57,7 @@ def _creates_database(settings: HubSettings) -> bool:
     if word not in ("true", "false"):
         raise ConfigError(
             "host.json",
-            f"{_SECTION}.createDatabaseIfNotExists",
+            f"{SECTION}.createDatabaseIfNotExists",
             f"is '{value}', which is neither true nor false",
         )
     return word == "true"
@@ -66,26 +65,13 @@ def _creates_database(settings: HubSettings) -> bool:
 
 def _target(settings: HubSettings) -> Target:
     """What the connection string says."""
-    name = str(settings.options.get("connectionStringName") or "")
-    where = ("host.json", f"{_SECTION}.connectionStringName")
-    if not name:
-        raise ConfigError(
-            *where,
-            "is missing",
-            "Set it to the name of the app setting that holds the connection string.",
-        )
-    text = find_setting(name, settings.app_settings)
-    if not text:
-        raise ConfigError(
-            *where,
-            f"names the app setting '{name}', which is not set",
-            f'For example: "{name}": "Server=localhost;Database=Hub;User ID=user;Password=…"',
-        )
+    name, text = connection_text(settings, "Server=localhost;Database=Hub;User ID=user;Password=…")
     try:
         return parse_connection_string(text)
     except BadConnectionString as error:
         raise ConfigError(
-            *where,
+            "host.json",
+            f"{SECTION}.connectionStringName",
             f"the app setting '{name}' is not a connection string of SQL Server: {error}",
             "Write Server=…;Database=…;User ID=…;Password=…;Encrypt=…",
         ) from error

@@ -243,7 +243,7 @@ class PostgresDialect:
         assert isinstance(connection, PostgresConnection)
         connection.revive()
         keeper = self._keeper
-        is_overdue = keeper is not None and keeper.is_overdue
+        is_overdue = keeper is not None and keeper.lease.is_overdue
         calls: list[tuple[str, list[object]]] = [
             (
                 "share_hub" if shared and not is_overdue else "lock_hub",
@@ -274,7 +274,7 @@ class PostgresDialect:
                 raise
             raise CommitInDoubt(lambda: self._was_committed(connection, mark)) from error
         if is_overdue and keeper is not None:
-            keeper.renewed()
+            keeper.lease.entered()
         reach("store.after_commit")
 
     def _begin(
@@ -354,7 +354,7 @@ class PostgresDialect:
     @property
     def is_overdue(self) -> bool:
         """Its lease may have run out."""
-        return self._keeper is not None and self._keeper.is_overdue
+        return self._keeper is not None and self._keeper.lease.is_overdue
 
     @property
     def bell(self) -> int | None:

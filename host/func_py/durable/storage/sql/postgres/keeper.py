@@ -16,10 +16,10 @@ from datetime import timedelta
 
 import psycopg
 
+from func_py.durable.storage.sql.lease import HostLease
 from func_py.durable.storage.sql.postgres.connection import PostgresConnection
 from func_py.durable.storage.sql.revival import FIRST_PAUSE_S, LONGEST_PAUSE_S
 
-_RENEWALS_PER_LEASE = 3
 _READ_AT_ONCE = 4096
 
 
@@ -41,10 +41,8 @@ class Keeper:
         self, host_id: str, lease: timedelta, connect: Callable[[], PostgresConnection]
     ) -> None:
         self._host_id = host_id
-        self._lease_s = lease.total_seconds()
+        self.lease = HostLease(lease)
         self._connect = connect
-        self._renewed_at = time.monotonic()
-        self._is_forgotten = False
         self.bell, self._hammer = _pipe()
         """Readable when the host was rung."""
         self._stopped, self._stop = _pipe()
@@ -52,16 +50,6 @@ class Keeper:
             target=self._run, name=f"func-py storage keeper {host_id}", daemon=True
         )
         self._thread.start()
-
-    @property
-    def is_overdue(self) -> bool:
-        """The others may take this host for dead, or have done so already."""
-        return self._is_forgotten or time.monotonic() - self._renewed_at >= self._lease_s
-
-    def renewed(self) -> None:
-        """The host's lease was just renewed by somebody else."""
-        self._renewed_at = time.monotonic()
-        self._is_forgotten = False
 
     def answer(self) -> None:
         """Forget the rings so far."""
@@ -100,12 +88,11 @@ class Keeper:
         while True:
             began = time.monotonic()
             if connection.execute("renew_host", self._host_id):
-                self._renewed_at = began
+                self.lease.renewed(began)
             else:
-                # Taken for dead. The writer enters the hub again, before it does anything else.
-                self._is_forgotten = True
+                self.lease.forgotten()
                 self._ring()
-            next_at = began + self._lease_s / _RENEWALS_PER_LEASE
+            next_at = began + self.lease.pause_s
             while (left_s := next_at - time.monotonic()) > 0:
                 if self._wait_for(connection, left_s):
                     return

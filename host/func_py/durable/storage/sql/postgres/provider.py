@@ -8,16 +8,15 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from func_py.config.app_settings import find_setting
 from func_py.durable.storage.base import TaskHub
 from func_py.durable.storage.registry import HubSettings
 from func_py.durable.storage.sql.hub import SqlTaskHub
 from func_py.durable.storage.sql.postgres.dialect import PostgresDialect
+from func_py.durable.storage.sql.server_settings import SECTION, connection_text
 from func_py.errors import ConfigError
 
 DEFAULT_SCHEMA = "func_py"
 
-_SECTION = "extensions.durableTask.storageProvider"
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
@@ -33,7 +32,7 @@ class PostgresProvider:
         if _SCHEMA.fullmatch(schema) is None or schema.lower().startswith("pg_"):
             raise ConfigError(
                 "host.json",
-                f"{_SECTION}.schemaName",
+                f"{SECTION}.schemaName",
                 f"'{schema}' cannot name a schema",
                 "Use letters, digits and '_', not with a digit or 'pg_' first.",
             )
@@ -43,27 +42,14 @@ class PostgresProvider:
 
 def _parameters(settings: HubSettings) -> dict[str, Any]:
     """What the connection string says."""
-    name = str(settings.options.get("connectionStringName") or "")
-    where = ("host.json", f"{_SECTION}.connectionStringName")
-    if not name:
-        raise ConfigError(
-            *where,
-            "is missing",
-            "Set it to the name of the app setting that holds the connection string.",
-        )
-    text = find_setting(name, settings.app_settings)
-    if not text:
-        raise ConfigError(
-            *where,
-            f"names the app setting '{name}', which is not set",
-            f'For example: "{name}": "postgresql://user:password@host:5432/database"',
-        )
+    name, text = connection_text(settings, "postgresql://user:password@host:5432/database")
     try:
         return dict(conninfo_to_dict(text))
     except psycopg.ProgrammingError as error:
         # Not what the driver says: it repeats the string, with the password.
         raise ConfigError(
-            *where,
+            "host.json",
+            f"{SECTION}.connectionStringName",
             f"the app setting '{name}' is not a connection string of PostgreSQL",
             "Write postgresql://user:password@host:5432/database, or key=value pairs.",
         ) from error

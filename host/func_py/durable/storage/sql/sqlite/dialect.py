@@ -93,7 +93,7 @@ class SqliteDialect:
         connection = self._connect("rwc")
         turnstile = Turnstile(self._lock_path)
         try:
-            with turnstile.passed():
+            with turnstile:
                 self._check_owner(connection)
                 _use_wal(connection)
                 with self._immediate(connection):
@@ -199,7 +199,7 @@ class SqliteDialect:
     @contextlib.contextmanager
     def transaction(self, connection: Connection, *, shared: bool) -> Iterator[None]:
         """One write transaction, behind the queue of processes; never shared."""
-        with self._turnstile.passed(), self._immediate(connection):
+        with self._turnstile, self._immediate(connection):
             yield
 
     @staticmethod

@@ -7,31 +7,30 @@ also between hubs of one process, which this lock (POSIX's, owned by the process
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 
 class Turnstile:
-    """A lock file, opened when first passed. Used by one thread."""
+    """A lock file, opened when first passed. Used by one thread.
+
+    While entered it is this process's turn, and the others wait.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
 
-    @contextlib.contextmanager
-    def passed(self) -> Iterator[None]:
-        """Wait until it is this process's turn, and hold the others up meanwhile."""
+    def __enter__(self) -> None:
         if self._descriptor is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o666)
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._descriptor is not None
+        fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Idempotent."""

@@ -1,0 +1,46 @@
+"""Work that goes on by itself, until it ends or its owner does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+
+class Background:
+    """What was begun and has not ended."""
+
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        """`failed` is told of exceptions, but of no cancellation."""
+        self._failed = failed
+        self._work: set[asyncio.Future[Any]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._work)
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Run something."""
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._ended)
+
+    def add(self, work: asyncio.Future[Any]) -> None:
+        """Note something that runs already; whoever added it looks at how it ends."""
+        self._work.add(work)
+        work.add_done_callback(self._work.discard)
+
+    async def wait(self) -> None:
+        """Wait until nothing runs."""
+        while self._work:
+            await asyncio.gather(*self._work, return_exceptions=True)
+
+    async def cancel(self) -> None:
+        """Cancel everything, and wait for that."""
+        for task in list(self._work):
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Future[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)

@@ -1,0 +1,552 @@
+"""A hub in Azure Storage as others see it: read with the plain SDK, and written by hand.
+
+The forms are those of DurableTask.AzureStorage; the hand-written rows and messages have what only
+.NET hosts write.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import itertools
+import json
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from azure.data.tables import EdmType
+from azure.data.tables.aio import TableServiceClient
+from azure.storage.blob.aio import BlobServiceClient
+from azure.storage.queue.aio import QueueServiceClient
+from support.azure_victim import host_on
+from support.engine import Host, until
+
+from func_py.durable.model import ExecutionStarted, RuntimeStatus, new_id, partition_of
+from func_py.durable.storage.azure.account import Account
+from func_py.durable.storage.azure.hub import AzureTaskHub
+from func_py.durable.storage.azure.names import HubNames
+from func_py.durable.storage.azure.opened import AzureOptions
+from func_py.durable.storage.histories import whole_history
+
+_numbers = itertools.count(1)
+PARTITIONS = 2
+
+
+class Outside:
+    """The storage account, and the names of one hub in it."""
+
+    def __init__(self, connection_string: str) -> None:
+        self.connection_string = connection_string
+        self.names = HubNames(f"Layout{next(_numbers)}")
+        self.tables = TableServiceClient.from_connection_string(connection_string)
+        self.queues = QueueServiceClient.from_connection_string(connection_string)
+        self.blobs = BlobServiceClient.from_connection_string(connection_string)
+
+    def host(self) -> Host:
+        """A host of the fault tests' app on the hub."""
+        return host_on(self.connection_string, self.names.hub)
+
+    async def rows(self, table: str) -> list[Mapping[str, Any]]:
+        """All rows of a table."""
+        return [row async for row in self.tables.get_table_client(table).list_entities()]
+
+    async def history(self) -> list[Mapping[str, Any]]:
+        """All rows of the history but the sentinels."""
+        return [r for r in await self.rows(self.names.history) if r["RowKey"] != "sentinel"]
+
+    async def peek(self, queue: str) -> list[Any]:
+        """The messages of a queue that can be seen."""
+        found = await self.queues.get_queue_client(queue).peek_messages(32)
+        return [json.loads(message.content) for message in found]
+
+    async def put(self, queue: str, message: Mapping[str, Any], *, as_base64: bool = False) -> None:
+        """Store a message."""
+        text = json.dumps(message)
+        if as_base64:
+            text = base64.b64encode(text.encode()).decode()
+        await self.queues.get_queue_client(queue).send_message(text, time_to_live=-1)
+
+    async def insert(self, table: str, row: Mapping[str, Any]) -> None:
+        """Store a row."""
+        await self.tables.get_table_client(table).create_entity(row)
+
+    def control(self, instance_id: str) -> str:
+        """The control queue of an instance."""
+        return self.names.control(partition_of(instance_id, PARTITIONS))
+
+
+@pytest.fixture
+async def outside(azurite: str) -> AsyncIterator[Outside]:
+    """An account with a hub of this test."""
+    found = Outside(azurite)
+    yield found
+    for client in (found.tables, found.queues, found.blobs):
+        await client.close()
+
+
+def quiet_hub(outside: Outside) -> AzureTaskHub:
+    """A view of the hub that runs nothing."""
+    account = Account(connection_string=outside.connection_string)
+    return AzureTaskHub(account, outside.names.hub, PARTITIONS, AzureOptions())
+
+
+async def test_a_chain_leaves_the_rows_that_the_official_host_leaves(outside: Outside) -> None:
+    async with outside.host() as host:
+        instance_id = await host.client.start("chain", instance_id="order-1", input="3")
+        await host.wait_for(instance_id)
+        [instance] = await outside.rows(outside.names.instances)
+    rows = await outside.history()
+
+    assert [row["RowKey"] for row in rows] == [f"{number:016X}" for number in range(16)]
+    assert [(row["EventType"], row["EventId"]) for row in rows] == [
+        ("OrchestratorStarted", -1),
+        ("ExecutionStarted", -1),
+        ("TaskScheduled", 0),
+        ("OrchestratorCompleted", -1),
+        ("OrchestratorStarted", -1),
+        ("TaskCompleted", -1),
+        ("TaskScheduled", 1),
+        ("OrchestratorCompleted", -1),
+        ("OrchestratorStarted", -1),
+        ("TaskCompleted", -1),
+        ("TaskScheduled", 2),
+        ("OrchestratorCompleted", -1),
+        ("OrchestratorStarted", -1),
+        ("TaskCompleted", -1),
+        ("ExecutionCompleted", 3),
+        ("OrchestratorCompleted", -1),
+    ]
+    execution_id = instance["ExecutionId"]
+    for row in rows:
+        assert (row["PartitionKey"], row["ExecutionId"]) == ("order-1", execution_id)
+        assert row["IsPlayed"] is False
+        assert row["_Timestamp"].tzinfo is not None
+    started, scheduled, completed, ended = rows[1], rows[2], rows[5], rows[14]
+    assert json.loads(started["OrchestrationInstance"]) == {
+        "InstanceId": "order-1",
+        "ExecutionId": execution_id,
+    }
+    assert (started["Name"], started["Version"], started["Input"]) == ("chain", "", "3")
+    assert (started["ParentInstance"], started["Tags"]) == ("null", "null")
+    assert (scheduled["Name"], scheduled["Input"], scheduled["Tags"]) == ("square", "[0]", "null")
+    assert (completed["TaskScheduledId"], completed["Result"]) == (0, "0")
+    assert (ended["OrchestrationStatus"], ended["Result"]) == ("Completed", "[0, 1, 4]")
+    assert ended["FailureDetails"] == "null"
+
+    assert (instance["PartitionKey"], instance["RowKey"]) == ("order-1", "")
+    assert {
+        name: instance[name]
+        for name in ("Name", "Version", "Input", "Output", "CustomStatus", "RuntimeStatus")
+    } == {
+        "Name": "chain",
+        "Version": "",
+        "Input": "3",
+        "Output": "[0, 1, 4]",
+        "CustomStatus": "null",
+        "RuntimeStatus": "Completed",
+    }
+    assert (instance["Generation"], instance["TaskHubName"]) == (0, outside.names.hub)
+    assert instance["Tags"] == "null"
+    assert instance["CreatedTime"] == started["_Timestamp"]
+    assert instance["CompletedTime"] >= instance["CreatedTime"]
+
+    sentinels = outside.tables.get_table_client(outside.names.history)
+    sentinel = await sentinels.get_entity("order-1", "sentinel")
+    assert sentinel["ExecutionId"] == execution_id
+    assert sentinel["IsCheckpointComplete"] is True
+    assert sentinel["CheckpointCompletedTimestamp"].tzinfo is not None
+
+
+async def test_numbers_are_of_32_bits_and_times_are_times(outside: Outside) -> None:
+    async with outside.host() as host:
+        await host.client.start("chain", instance_id="i", input="1")
+        await host.wait_for("i")
+    # The SDK gives integers of 64 bits as pairs with their type.
+    for row in [*await outside.history(), *await outside.rows(outside.names.instances)]:
+        for name, value in row.items():
+            assert not isinstance(value, tuple), (name, EdmType.INT64)
+            if name in ("EventId", "TaskScheduledId", "Generation"):
+                assert isinstance(value, int)
+
+
+async def test_the_hub_has_the_official_queues_and_leases(outside: Outside) -> None:
+    async with outside.host():
+        names = [queue.name async for queue in outside.queues.list_queues()]
+        owned = await outside.rows(outside.names.partitions)
+    hub = outside.names.hub.lower()
+    wanted = [f"{hub}-control-00", f"{hub}-control-01", f"{hub}-workitems"]
+    assert sorted(name for name in names if name.startswith(f"{hub}-")) == wanted
+    assert [(row["PartitionKey"], row["RowKey"]) for row in owned] == [
+        ("", f"{hub}-control-00"),
+        ("", f"{hub}-control-01"),
+    ]
+    for row in owned:
+        assert row["CurrentOwner"]
+        assert row["IsDraining"] is False
+        assert row["ExpiresAt"] > row["LastRenewal"] >= row["OwnedSince"] - timedelta(seconds=1)
+    free = await outside.rows(outside.names.partitions)
+    assert all("CurrentOwner" not in row for row in free)
+    info = outside.blobs.get_blob_client(outside.names.app_lease, outside.names.app_lease_info)
+    assert await (await info.download_blob()).readall() == b"{}"
+
+
+async def test_a_long_input_is_in_blobs_that_the_official_tools_find(outside: Outside) -> None:
+    text = json.dumps("é" * 50_000)
+    hub = quiet_hub(outside)
+    async with Host(hub, {"echo": lambda context: context.get_input()}) as host:
+        await host.engine.stop(0)
+        await host.client.start("echo", instance_id="long", input=text)
+        [stub] = await outside.peek(outside.control("long"))
+        state = await host.client.get("long")
+        assert state is not None
+        assert state.input == text
+    [row] = await outside.rows(outside.names.instances)
+
+    assert (stub["TaskMessage"], stub["SequenceNumber"]) == (None, 0)
+    name = stub["CompressedBlobName"]
+    assert name.startswith("long/message-")
+    assert name.endswith("-ExecutionStarted.json.gz")
+    blob = outside.blobs.get_blob_client(outside.names.large_messages, name)
+    envelope = json.loads(gzip.decompress(await (await blob.download_blob()).readall()))
+    assert envelope["CompressedBlobName"] is None
+    assert envelope["TaskMessage"]["Event"]["Input"] == text
+    container = outside.blobs.get_container_client(outside.names.large_messages)
+    assert row["Input"].startswith(f"{container.url}/long/")
+
+
+async def test_long_values_of_a_history_are_in_blobs_and_go_with_a_purge(outside: Outside) -> None:
+    long = "x" * 40_000
+    async with Host(
+        quiet_hub(outside),
+        {"echo": lambda context: (yield context.call_activity("say", long))},
+        {"say": lambda text: text},
+    ) as host:
+        await host.client.start("echo", instance_id="i")
+        state = await host.wait_for("i")
+        rows = await outside.history()
+        container = outside.blobs.get_container_client(outside.names.large_messages)
+        [result] = [row for row in rows if row["EventType"] == "TaskCompleted"]
+        assert result["Result"] == ""
+        name = result["ResultBlobName"]
+        assert name.startswith(f"i/history-{result['RowKey']}-TaskCompleted-")
+        assert name.endswith("-Result.json.gz")
+        stored = await (await container.download_blob(name)).readall()
+        assert gzip.decompress(stored).decode() == json.dumps(long)
+        assert json.loads(state.output or "") == long
+        assert await host.hub.purge("i")
+        assert [blob.name async for blob in container.list_blobs()] == []
+    assert await outside.rows(outside.names.history) == []
+
+
+async def test_an_entity_is_stored_as_the_official_scheduler_does(outside: Outside) -> None:
+    async with outside.host() as host:
+        await host.client.start("family", instance_id="i", input="1")
+        await host.wait_for("i")
+    table = outside.tables.get_table_client(outside.names.instances)
+    row = await table.get_entity("@counter@e", "")
+    assert (row["Name"], row["RuntimeStatus"]) == ("@counter@e", "Running")
+    state = json.loads(row["Input"])
+    assert (state["exists"], json.loads(state["state"])) == (True, 1)
+    assert json.loads(row["CustomStatus"]) == {"entityExists": True}
+    rows = [r for r in await outside.history() if r["PartitionKey"] == "@counter@e"]
+    assert [r["EventType"] for r in rows] == [
+        "OrchestratorStarted",
+        "ExecutionStarted",
+        "OrchestratorCompleted",
+    ]
+    assert json.loads(rows[1]["Input"]) == state
+
+
+# ---- written by hand -----------------------------------------------------------------------
+
+
+def stamp(seconds: float = 0) -> str:
+    """A time as .NET writes it, with seven digits."""
+    time = datetime.now(UTC) + timedelta(seconds=seconds)
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%f") + "8Z"
+
+
+def official(
+    kind: str,
+    number: int,
+    instance_id: str,
+    execution_id: str | None,
+    members: Mapping[str, Any],
+    sequence: int = 1,
+) -> dict[str, Any]:
+    """A message as a .NET host or client sends it."""
+    return {
+        "$type": "DurableTask.AzureStorage.MessageData",
+        "ActivityId": str(uuid.uuid4()),
+        "TaskMessage": {
+            "$type": "DurableTask.Core.TaskMessage",
+            "Event": {
+                "$type": f"DurableTask.Core.History.{kind}",
+                **members,
+                "EventType": number,
+                "EventId": -1,
+                "IsPlayed": False,
+                "Timestamp": stamp(),
+            },
+            "SequenceNumber": 0,
+            "OrchestrationInstance": {
+                "$type": "DurableTask.Core.OrchestrationInstance",
+                "InstanceId": instance_id,
+                "ExecutionId": execution_id,
+            },
+            "OrchestrationExecutionContext": None,
+        },
+        "CompressedBlobName": None,
+        "SequenceNumber": sequence,
+        "Episode": 1,
+        "Sender": {"InstanceId": "", "ExecutionId": ""},
+        "SerializableTraceContext": None,
+    }
+
+
+def started(instance_id: str, execution_id: str, name: str, text: str) -> dict[str, Any]:
+    """The start message of a .NET client."""
+    members = {
+        "OrchestrationInstance": {
+            "$type": "DurableTask.Core.OrchestrationInstance",
+            "InstanceId": instance_id,
+            "ExecutionId": execution_id,
+        },
+        "ParentInstance": None,
+        "Name": name,
+        "Version": "",
+        "Input": text,
+        "Tags": {"$type": "System.Collections.Generic.Dictionary`2[[System.String]]", "a": "b"},
+        "Correlation": None,
+        "ParentTraceContext": None,
+        "ScheduledStartTime": None,
+        "Generation": 0,
+        "GenerateNewTrace": False,
+    }
+    return official("ExecutionStartedEvent", 0, instance_id, execution_id, members)
+
+
+def pending_row(outside: Outside, instance_id: str, execution_id: str, name: str) -> dict[str, Any]:
+    """The row that a .NET client writes behind its start message."""
+    now = datetime.now(UTC)
+    return {
+        "PartitionKey": instance_id,
+        "RowKey": "",
+        "Name": name,
+        "Version": "",
+        "Input": "2",
+        "RuntimeStatus": "Pending",
+        "CreatedTime": now,
+        "LastUpdatedTime": now,
+        "ExecutionId": execution_id,
+        "Generation": 0,
+        "TaskHubName": outside.names.hub,
+        "Tags": '{"a":"b"}',
+    }
+
+
+@pytest.mark.parametrize("as_base64", [False, True])
+@pytest.mark.parametrize("row_first", [True, False])
+async def test_what_a_dotnet_client_started_is_run(
+    outside: Outside, as_base64: bool, row_first: bool
+) -> None:
+    await quiet_hub(outside).create_hub()
+    execution_id = new_id()
+    row = pending_row(outside, "net", execution_id, "chain")
+    if row_first:
+        await outside.insert(outside.names.instances, row)
+    message = started("net", execution_id, "chain", "2")
+    await outside.put(outside.control("net"), message, as_base64=as_base64)
+    async with outside.host() as host:
+        if not row_first:
+            # The start is shown again after a while; until then it has no record.
+            await outside.insert(outside.names.instances, row)
+        state = await host.wait_for("net")
+    assert (state.status, state.output) == (RuntimeStatus.COMPLETED, "[0, 1]")
+    assert state.tags == {"a": "b"}
+
+
+async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished(outside: Outside) -> None:
+    """One activity is done, the answer of the second one is on its way."""
+    await quiet_hub(outside).create_hub()
+    execution_id = new_id()
+    row = {**pending_row(outside, "half", execution_id, "chain"), "RuntimeStatus": "Running"}
+    row |= {"Input": "3", "CustomStatus": "null"}
+    await outside.insert(outside.names.instances, row)
+    time = datetime.now(UTC)
+    instance = json.dumps({"InstanceId": "half", "ExecutionId": execution_id})
+    null = {"ParentTraceContext": "null", "Tags": "null"}
+    events: list[dict[str, Any]] = [
+        {"EventType": "OrchestratorStarted"},
+        {
+            "EventType": "ExecutionStarted",
+            "OrchestrationInstance": instance,
+            "ParentInstance": "null",
+            "Name": "chain",
+            "Version": "",
+            "Input": "3",
+            "Generation": 0,
+            "GenerateNewTrace": False,
+            **null,
+        },
+        {"EventType": "TaskScheduled", "EventId": 0, "Name": "square", "Version": "", **null},
+        {"EventType": "OrchestratorCompleted"},
+        {"EventType": "OrchestratorStarted"},
+        {"EventType": "TaskCompleted", "TaskScheduledId": 0, "Result": "0"},
+        {"EventType": "TaskScheduled", "EventId": 1, "Name": "square", "Version": "", **null},
+        {"EventType": "OrchestratorCompleted"},
+    ]
+    for position, event in enumerate(events):
+        common = {"EventId": -1, "IsPlayed": False, "_Timestamp": time}
+        key = {"PartitionKey": "half", "RowKey": f"{position:016X}", "ExecutionId": execution_id}
+        await outside.insert(outside.names.history, {**common, **key, **event})
+    # A row that a longer, earlier execution left behind.
+    stale: dict[str, Any] = {"PartitionKey": "half", "RowKey": f"{len(events):016X}"}
+    stale |= {"ExecutionId": "old"}
+    stale |= {"EventType": "TaskCompleted", "EventId": -1, "_Timestamp": time}
+    await outside.insert(outside.names.history, stale)
+    sentinel = {
+        "PartitionKey": "half",
+        "RowKey": "sentinel",
+        "ExecutionId": execution_id,
+        "IsCheckpointComplete": True,
+        "CheckpointCompletedTimestamp": time,
+    }
+    await outside.insert(outside.names.history, sentinel)
+    answer = {"TaskScheduledId": 1, "Result": "1"}
+    message = official("TaskCompletedEvent", 5, "half", execution_id, answer)
+    await outside.put(outside.control("half"), message)
+    async with outside.host() as host:
+        state = await host.wait_for("half")
+        history = await whole_history(host.hub, "half")
+    assert (state.status, state.output) == (RuntimeStatus.COMPLETED, "[0, 1, 4]")
+    assert sum(isinstance(event, ExecutionStarted) for event in history) == 1
+
+
+async def test_an_activity_of_a_dotnet_host_is_run_and_answered(outside: Outside) -> None:
+    """Its orchestration was asked for by a turn that ended before this host began."""
+    await quiet_hub(outside).create_hub()
+    execution_id = new_id()
+    row = {**pending_row(outside, "call", execution_id, "chain"), "RuntimeStatus": "Running"}
+    row |= {"Input": "1", "CustomStatus": "null"}
+    await outside.insert(outside.names.instances, row)
+    time = datetime.now(UTC)
+    instance = json.dumps({"InstanceId": "call", "ExecutionId": execution_id})
+    events: list[dict[str, Any]] = [
+        {"EventType": "OrchestratorStarted"},
+        {
+            "EventType": "ExecutionStarted",
+            "OrchestrationInstance": instance,
+            "ParentInstance": "null",
+            "Name": "chain",
+            "Input": "1",
+        },
+        {"EventType": "TaskScheduled", "EventId": 0, "Name": "square", "Tags": "null"},
+        {"EventType": "OrchestratorCompleted"},
+    ]
+    for position, event in enumerate(events):
+        common = {"EventId": -1, "IsPlayed": False, "_Timestamp": time}
+        key = {"PartitionKey": "call", "RowKey": f"{position:016X}", "ExecutionId": execution_id}
+        await outside.insert(outside.names.history, {**common, **key, **event})
+    key = {"PartitionKey": "call", "RowKey": "sentinel", "ExecutionId": execution_id}
+    await outside.insert(outside.names.history, {**key, "IsCheckpointComplete": True})
+    members = {"Name": "square", "Version": "", "Input": "[0]", "ParentTraceContext": None}
+    call = official("TaskScheduledEvent", 4, "call", execution_id, {**members, "Tags": None})
+    call["TaskMessage"]["Event"]["EventId"] = 0
+    await outside.put(outside.names.work_items, call)
+    async with outside.host() as host:
+        state = await host.wait_for("call")
+        assert [task.attempt for task in host.activities.calls] == [1]
+    assert (state.status, state.output) == (RuntimeStatus.COMPLETED, "[0]")
+
+
+async def test_a_tool_suspends_resumes_and_terminates(outside: Outside) -> None:
+    async with outside.host() as host:
+        await host.client.start("carries", instance_id="i", input="-1")
+        await host.wait_for("i", RuntimeStatus.RUNNING)
+        control = outside.control("i")
+        for kind, number, members, status in (
+            ("ExecutionSuspendedEvent", 19, {"Reason": "later"}, RuntimeStatus.SUSPENDED),
+            ("ExecutionResumedEvent", 20, {"Reason": "now"}, RuntimeStatus.RUNNING),
+            ("ExecutionTerminatedEvent", 3, {"Input": "enough"}, RuntimeStatus.TERMINATED),
+        ):
+            await outside.put(control, official(kind, number, "i", None, members))
+            await host.wait_for("i", status)
+        state = await host.client.get("i")
+    assert state is not None
+    assert state.output == "enough"
+
+
+async def test_an_event_of_a_tool_reaches_the_orchestration(outside: Outside) -> None:
+    async with outside.host() as host:
+        await host.client.start("carries", instance_id="i", input="-1")
+        await host.wait_for("i", RuntimeStatus.RUNNING)
+        members = {"Name": "TOLD", "Input": '"x"', "ParentTraceContext": None}
+        raised = official("EventRaisedEvent", 15, "i", None, members)
+        await outside.put(outside.control("i"), raised)
+        state = await host.wait_for("i")
+    assert state.status is RuntimeStatus.COMPLETED
+
+
+async def test_a_signal_of_a_dotnet_client_reaches_an_entity(outside: Outside) -> None:
+    async with outside.host() as host:
+        request = {"op": "add", "signal": True, "input": "5", "id": str(uuid.uuid4())}
+        members = {"Name": "op", "Input": json.dumps(request), "ParentTraceContext": None}
+        signal = official("EventRaisedEvent", 15, "@counter@c", None, members)
+        await outside.put(outside.control("@counter@c"), signal)
+        state = await host.wait_for("@counter@c", RuntimeStatus.RUNNING)
+    assert state.entity is not None
+    assert json.loads(state.entity.state or "") == 5
+
+
+async def test_an_entity_that_dotnet_stored_goes_on(outside: Outside) -> None:
+    await quiet_hub(outside).create_hub()
+    execution_id = new_id()
+    row = pending_row(outside, "@counter@n", execution_id, "@counter@n")
+    scheduler = json.dumps({"exists": True, "state": "41", "sorter": {}})
+    row |= {"RuntimeStatus": "Running", "Input": scheduler, "CustomStatus": '{"entityExists":true}'}
+    await outside.insert(outside.names.instances, row)
+    instance = json.dumps({"InstanceId": "@counter@n", "ExecutionId": execution_id})
+    events: list[dict[str, Any]] = [
+        {"EventType": "OrchestratorStarted"},
+        {
+            "EventType": "ExecutionStarted",
+            "OrchestrationInstance": instance,
+            "Name": "@counter@n",
+            "Input": scheduler,
+        },
+        {"EventType": "OrchestratorCompleted"},
+    ]
+    for position, event in enumerate(events):
+        key = {"PartitionKey": "@counter@n", "RowKey": f"{position:016X}"}
+        key |= {"ExecutionId": execution_id}
+        common = {"EventId": -1, "IsPlayed": False, "_Timestamp": datetime.now(UTC)}
+        await outside.insert(outside.names.history, {**common, **key, **event})
+    key = {"PartitionKey": "@counter@n", "RowKey": "sentinel", "ExecutionId": execution_id}
+    await outside.insert(outside.names.history, {**key, "IsCheckpointComplete": True})
+    request = {"op": "add", "signal": True, "input": "1", "id": str(uuid.uuid4())}
+    members = {"Name": "op", "Input": json.dumps(request), "ParentTraceContext": None}
+    signal = official("EventRaisedEvent", 15, "@counter@n", None, members)
+    await outside.put(outside.control("@counter@n"), signal)
+    async with outside.host() as host:
+
+        async def is_counted() -> bool:
+            state = await host.hub.get_instance("@counter@n")
+            return state is not None and state.entity is not None and state.entity.state == "42"
+
+        await until(is_counted, "the signal to be counted")
+
+
+async def test_a_message_that_nobody_can_read_holds_nothing_up(
+    outside: Outside, caplog: pytest.LogCaptureFixture
+) -> None:
+    await quiet_hub(outside).create_hub()
+    for text in ("nonsense", "{}", '{"TaskMessage": {"Event": {"EventType": 99}}}'):
+        queue = outside.queues.get_queue_client(outside.control("i"))
+        await queue.send_message(text, time_to_live=-1)
+    async with outside.host() as host:
+        await host.client.start("chain", instance_id="i", input="1")
+        assert (await host.wait_for("i")).status is RuntimeStatus.COMPLETED
+    assert "cannot be read" in caplog.text
