@@ -221,8 +221,7 @@ class ImportUnfinished(DurableError):
         self.file = file
         super().__init__(
             f"The task hub at {location} holds only a part of {file}: the import was interrupted, "
-            "or is under way. Delete the hub with `func-py durable delete-task-hub`, and import "
-            "again."
+            "or is under way. Delete the hub with `func-py hub delete`, and import again."
         )
 
 

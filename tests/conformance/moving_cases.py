@@ -65,7 +65,7 @@ async def filled(world: World) -> Host:
     running = await host.running("running")
     await host.step(
         running,
-        events=large_events(PAGE_BYTES + 1),
+        events=large_events(3 * PAGE_BYTES, 100),
         activities=[activity(running.state, 1), activity(running.state, 2)],
         timers=[timer(running.state, 3, at(60)), timer(running.state, 4, at(7_000_000))],
     )
@@ -105,15 +105,18 @@ class MoveCases:
         assert [t.task_id for t in recovered.timers] == [3, 4]
 
     async def test_a_file_of_the_copy_holds_what_the_first_one_does(
-        self, world: World, tmp_path: Path
+        self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if not world.harness.has_transactions:
             return
+        # A page of history at a time.
+        monkeypatch.setattr("func_py.durable.moving.file.PART_BYTES", PAGE_BYTES)
         host = await filled(world)
         await host.hub.close()
         first = await export(world, tmp_path / "one.jsonl.gz")
         await import_(world, tmp_path / "one.jsonl.gz", "Other", 4)
         second = await export(world, tmp_path / "two.jsonl", "Other")
+        assert [e.is_last for e in first if e.instance_id == "running"] == [False, False, True]
         assert [e.instance_id for e in second] == [e.instance_id for e in first]
         for before, after in zip(first, second, strict=True):
             assert (after.state, after.events) == (before.state, before.events)

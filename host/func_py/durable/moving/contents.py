@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
-from func_py.durable.model import InstanceState, new_id
+from func_py.durable.model import HistoryEvent, InstanceState, new_id
 from func_py.durable.moving.file import PendingLine
 from func_py.durable.storage.base import (
     Capability,
@@ -13,6 +13,7 @@ from func_py.durable.storage.base import (
     HubInfo,
     InstanceQuery,
     Lease,
+    Loaded,
     TaskHub,
 )
 from func_py.errors import UserError
@@ -72,6 +73,37 @@ async def pending(hub: TaskHub, leases: list[Lease]) -> dict[str, PendingLine]:
         line.timers.sort(key=lambda timer: (timer.fire_at, timer.task_id))
         line.activities.sort(key=lambda activity: (activity.execution_id, activity.task_id))
     return found
+
+
+class Reading:
+    """An instance as the hub has it, its history read page by page."""
+
+    def __init__(self, hub: TaskHub, instance_id: str, loaded: Loaded | None) -> None:
+        self._hub = hub
+        self._instance_id = instance_id
+        self.state = None if loaded is None else loaded.state
+        self._events = [] if loaded is None else list(loaded.history)
+        self._more = None if loaded is None else loaded.more
+
+    async def take(self, count: int) -> Sequence[HistoryEvent]:
+        """The next events; fewer at the end."""
+        while len(self._events) < count and self._more is not None:
+            page = await self._hub.read_history(self._instance_id, self._more)
+            self._events += page.events
+            self._more = page.next
+        taken = self._events[:count]
+        del self._events[:count]
+        return taken
+
+    @property
+    def is_at_end(self) -> bool:
+        """Has all been taken?"""
+        return not self._events and self._more is None
+
+
+async def begin_reading(hub: TaskHub, instance_id: str) -> Reading:
+    """Read an instance from its beginning."""
+    return Reading(hub, instance_id, await hub.load(instance_id))
 
 
 async def instances(hub: TaskHub) -> AsyncIterator[InstanceState]:

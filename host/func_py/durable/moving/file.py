@@ -31,6 +31,9 @@ from func_py.errors import UserError
 
 FORMAT = 1
 
+PART_BYTES = 8 * 1024 * 1024
+"""Of a file: what of one instance is in memory at once."""
+
 _DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError, msgspec.MsgspecError)
 
 
@@ -113,12 +116,19 @@ _line = msgspec.json.Decoder(Header | InstanceLine | EventsLine | PendingLine | 
 
 @dataclass(slots=True)
 class Entry:
-    """What a file says of one instance; no state: of an entity that does not exist yet."""
+    """What a file says of one instance; no state: of an entity that does not exist yet.
+
+    A long history comes in several entries, all with the state, and what is pending in the last.
+    """
 
     instance_id: str
     state: InstanceState | None = None
     events: list[HistoryEvent] = field(default_factory=list)
     pending: PendingLine | None = None
+    size: int = 0
+    """Of its lines in the file, in bytes."""
+    is_first: bool = True
+    is_last: bool = True
 
 
 class HubFileWriter:
@@ -211,12 +221,16 @@ class HubFile:
     def entries(self) -> Iterator[Entry]:
         """The instances of a file that was checked, in its order."""
         entry: Entry | None = None
-        for _, _, line in self._lines():
+        for _, data, line in self._lines():
             if isinstance(line, InstanceLine):
                 if entry is not None:
                     yield entry
                 entry = Entry(line.state.instance_id, line.state)
             elif isinstance(line, EventsLine) and entry is not None:
+                if entry.events and entry.size + len(data) > PART_BYTES:
+                    entry.is_last = False
+                    yield entry
+                    entry = Entry(entry.instance_id, entry.state, is_first=False)
                 entry.events += line.events
             elif isinstance(line, PendingLine):
                 if entry is None or entry.instance_id != line.instance_id:
@@ -224,6 +238,8 @@ class HubFile:
                         yield entry
                     entry = Entry(line.instance_id)
                 entry.pending = line
+            if entry is not None:
+                entry.size += len(data)
         if entry is not None:
             yield entry
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from func_py.durable.model import ExecutionStarted, Message, RuntimeStatus, partition_of
 from func_py.durable.moving import contents, unfinished
 from func_py.durable.moving.exporting import Progress
-from func_py.durable.moving.file import Entry, HubFile, PendingLine, Summary
+from func_py.durable.moving.file import PART_BYTES, Entry, HubFile, PendingLine, Summary
 from func_py.durable.storage.base import (
     Committed,
     HostRecord,
@@ -18,14 +18,14 @@ from func_py.durable.storage.base import (
     InstanceQuery,
     Lease,
     TaskHub,
+    Token,
     Turn,
 )
-from func_py.durable.storage.histories import load_whole
 from func_py.errors import InternalError, UserError
 
 _TOGETHER = 100
 """Instances that are stored at a time."""
-_EVENTS_TOGETHER = 20_000
+_BYTES_TOGETHER = 2 * PART_BYTES
 
 
 async def import_hub(
@@ -53,7 +53,7 @@ async def import_hub(
     done = 0
     for entries in _chunks(file.entries()):
         await asyncio.gather(*(_store(hub, leases, entry) for entry in entries))
-        done += sum(entry.state is not None for entry in entries)
+        done += sum(entry.state is not None and entry.is_last for entry in entries)
         progress(done, header.instances)
     await _compare(hub, leases, file, expected)
     await unfinished.unmark(hub)
@@ -76,19 +76,20 @@ async def refuse_full(hub: TaskHub, info: HubInfo, host: HostRecord) -> None:
     if is_full:
         raise UserError(
             f"The task hub {info.location} is not empty. Import into a new one: name it with "
-            "--task-hub-name, or delete this one with `func-py durable delete-task-hub`."
+            "--task-hub-name, or delete this one with `func-py hub delete`."
         )
 
 
 def _chunks(entries: Iterable[Entry]) -> Iterator[Sequence[Entry]]:
+    """Entries that fit into memory together, of different instances."""
     chunk: list[Entry] = []
-    events = 0
+    size = 0
     for entry in entries:
-        chunk.append(entry)
-        events += len(entry.events)
-        if len(chunk) == _TOGETHER or events >= _EVENTS_TOGETHER:
+        if chunk and (len(chunk) == _TOGETHER or size >= _BYTES_TOGETHER or not entry.is_first):
             yield chunk
-            chunk, events = [], 0
+            chunk, size = [], 0
+        chunk.append(entry)
+        size += entry.size
     if chunk:
         yield chunk
 
@@ -105,7 +106,7 @@ async def _store(hub: TaskHub, leases: Sequence[Lease], entry: Entry) -> None:
         else:
             turn = Turn(
                 lease=leases[partition_of(entry.instance_id, len(leases))],
-                token=None,
+                token=None if entry.is_first else await _token(hub, entry.instance_id),
                 state=state,
                 events=entry.events,
                 timers=pending.timers,
@@ -119,6 +120,11 @@ async def _store(hub: TaskHub, leases: Sequence[Lease], entry: Entry) -> None:
                 )
     if mail:
         await hub.send(mail)
+
+
+async def _token(hub: TaskHub, instance_id: str) -> Token | None:
+    loaded = await hub.load(instance_id, history=False)
+    return None if loaded is None else loaded.token
 
 
 def _start_of(entry: Entry, mail: Sequence[Message]) -> Message | None:
@@ -136,13 +142,24 @@ def _start_of(entry: Entry, mail: Sequence[Message]) -> Message | None:
 async def _compare(hub: TaskHub, leases: list[Lease], file: HubFile, expected: Summary) -> None:
     """Raises InternalError when the hub does not hold exactly what the file does."""
     pending = await contents.pending(hub, leases)
-    for entry in file.entries():
-        loaded = await load_whole(hub, entry.instance_id)
-        stored = Entry(entry.instance_id, pending=pending.pop(entry.instance_id, None))
-        if loaded is not None:
-            stored.state, stored.events = loaded.state, list(loaded.history)
-        if stored != entry:
-            raise InternalError(f"'{entry.instance_id}' was not stored as it is in the file")
+    readings: dict[str, contents.Reading] = {}
+
+    async def is_same(entry: Entry) -> bool:
+        if entry.is_first:
+            readings[entry.instance_id] = await contents.begin_reading(hub, entry.instance_id)
+        reading = readings[entry.instance_id]
+        if (reading.state, await reading.take(len(entry.events))) != (entry.state, entry.events):
+            return False
+        if not entry.is_last:
+            return True
+        del readings[entry.instance_id]
+        return reading.is_at_end and pending.pop(entry.instance_id, None) == entry.pending
+
+    for entries in _chunks(file.entries()):
+        same = await asyncio.gather(*map(is_same, entries))
+        for entry, is_as_it_was in zip(entries, same, strict=True):
+            if not is_as_it_was:
+                raise InternalError(f"'{entry.instance_id}' was not stored as it is in the file")
     total = 0
     async for _ in contents.instances(hub):
         total += 1
