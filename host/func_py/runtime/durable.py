@@ -26,6 +26,7 @@ from func_py.durable.engine import (
 )
 from func_py.durable.engine.http_activity import HttpActivity
 from func_py.durable.model import InstanceState, new_id
+from func_py.durable.moving import refuse_unfinished
 from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
 from func_py.errors import FunctionNotRegistered
 from func_py.hub_client import (
@@ -174,6 +175,7 @@ async def durable_hub(
     # Without functions, until its engine runs: the others share nothing with it before.
     info = await hub.open(HostRecord(host_id=host_id, started_at=clock.now()))
     try:
+        await refuse_unfinished(hub, info)
         client = configured_client(
             config,
             hub,
