@@ -15,6 +15,7 @@ from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool, EntityRunner, NoEntities
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
 from func_py.durable.engine.leftovers import Leftovers
+from func_py.durable.engine.line import LONGEST_LINE
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.partition import Partition
@@ -78,7 +79,7 @@ class Engine:
         self._upkeep_alarm: Timer | None = None
         self._stopping = False
         # An entity notes itself and, when it is suspected, the operation.
-        notes = options.max_activities + 2 * options.max_entities
+        notes = options.max_activities + LONGEST_LINE + 2 * options.max_entities
         self._poison = Poison(hand_dir, host_id, notes)
         self._entities = EntityPool(
             entities or NoEntities(functions), options.max_entities, self._poison
