@@ -7,7 +7,9 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+import msgspec
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.functions import ActivityRunner
@@ -26,6 +28,17 @@ _RECHECK = timedelta(seconds=5)
 def task_key(task: ActivityTask) -> TaskKey:
     """The key of an activity call."""
     return TaskKey(task.instance_id, task.execution_id, task.task_id)
+
+
+class LiveCall(msgspec.Struct, frozen=True, kw_only=True):
+    """An activity call that a pool holds."""
+
+    task_id: int
+    execution_id: str
+    since: datetime | None = None
+    """When it was begun; None: it waits."""
+    ahead: int = 0
+    """How many calls wait before it."""
 
 
 class ActivityPool:
@@ -50,7 +63,7 @@ class ActivityPool:
     ) -> None:
         """`elsewhere(name)`: does another live host of the hub have this activity?"""
         self._runner = runner
-        self._limit = limit
+        self.limit = limit
         self._done = done
         self._elsewhere = elsewhere
         self._poison = poison
@@ -64,8 +77,26 @@ class ActivityPool:
         self._closed = False
         self._context = contextvars.copy_context()
         self.held: set[TaskKey] = set()
-        self.running: set[TaskKey] = set()
-        """Calls that were begun and have not ended."""
+        self.running: dict[TaskKey, datetime] = {}
+        """Calls that were begun and have not ended, and when they began."""
+
+    @property
+    def is_full(self) -> bool:
+        """Does the limit keep calls waiting?"""
+        return bool(self._queue) and len(self._workers) >= self.limit
+
+    def calls_of(self, instance_id: str) -> list[LiveCall]:
+        """The calls of an instance, of any execution, that run or wait here."""
+        begun = [
+            LiveCall(task_id=key.task_id, execution_id=key.execution_id, since=since)
+            for key, since in self.running.items()
+            if key.instance_id == instance_id
+        ]
+        return begun + [
+            LiveCall(task_id=task.task_id, execution_id=task.execution_id, ahead=ahead)
+            for ahead, task in enumerate(self._queue)
+            if task.instance_id == instance_id
+        ]
 
     def dispatch(self, tasks: Iterable[ActivityTask]) -> None:
         """Queue calls; those held already are left out."""
@@ -86,7 +117,7 @@ class ActivityPool:
         self._hire(loop)
 
     def _hire(self, loop: asyncio.AbstractEventLoop) -> None:
-        wanted = min(self._limit - len(self._workers), len(self._queue) - self._unstarted)
+        wanted = min(self.limit - len(self._workers), len(self._queue) - self._unstarted)
         for _ in range(wanted):
             worker = loop.create_task(self._work(), context=self._context.copy())
             self._unstarted += 1
@@ -152,7 +183,7 @@ class ActivityPool:
     async def _one(self, task: ActivityTask) -> None:
         reach("activity.before_run")
         key = task_key(task)
-        self.running.add(key)
+        self.running[key] = self._clock.now()
         try:
             result = await self._run(task)
         except FunctionNotRegistered as error:
@@ -171,7 +202,7 @@ class ActivityPool:
                 failure=FailureDetails(type=type(error).__name__, message=str(error))
             )
         finally:
-            self.running.discard(key)
+            self.running.pop(key, None)
         reach("activity.after_run")
         self._done(task, result)
 

@@ -15,6 +15,7 @@ from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool, EntityRunner, NoEntities
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
 from func_py.durable.engine.leftovers import Leftovers
+from func_py.durable.engine.live import LiveInstance, look
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.partition import Partition
@@ -120,6 +121,20 @@ class Engine:
     def partitions(self) -> list[int]:
         """The partitions this host owns now, ascending."""
         return sorted(self._partitions)
+
+    async def look(self, instance_id: str) -> LiveInstance:
+        """What this host knows of an instance beyond what is stored."""
+        number = partition_of(instance_id, self._info.partition_count)
+        return await look(self._parts, self._partitions.get(number), instance_id)
+
+    @property
+    def turn(self) -> tuple[str, str, float] | None:
+        """Whose code has the event loop now: instance id, orchestrator, and since when by the
+        loop's clock. May be asked in any thread."""
+        if (turn := self._parts.turn) is None:
+            return None
+        slot, began = turn
+        return slot.instance_id, slot.state.name if slot.state is not None else "", began
 
     async def start(self) -> None:
         """Take the free partitions and begin; the others are tried for again now and then."""
