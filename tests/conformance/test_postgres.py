@@ -400,13 +400,28 @@ class TestHubs:
         with pytest.raises(SchemaMismatch):
             await harness.hub().open(record())
 
-    async def test_the_lease_time_is_the_hub_s(self, new_world: NewWorld) -> None:
-        """Hosts with other defaults, of another version perhaps, judge each other alike."""
-        await new_world(lease=SHORT_LEASE).harness.hub().create_hub()
-        silent = await new_world(lease=timedelta(days=1)).owner()
-        survivor = await new_world().host()
-        dialect_of(silent.hub).leave(silent.host_id)
-        await until(lambda: survivor.hub.acquire(range(PARTITIONS)), "the lease to end")
+    async def test_hosts_of_a_hub_made_by_an_earlier_version_have_leases(
+        self, new_world: NewWorld
+    ) -> None:
+        """In the first version of the schema the hub had one lease time for all of them."""
+        world = new_world(schema=f"s{new_id()}")
+        harness = harness_of(world)
+        await harness.hub().create_hub()
+        self.go_back_to_version_1(harness)
+        host = await world.host()
+        assert await host.hub.acquire(range(PARTITIONS))
+
+    @staticmethod
+    def go_back_to_version_1(harness: PostgresHarness) -> None:
+        """What the second migration did is undone."""
+        schema = harness.schema
+        harness.execute(
+            f"alter table {schema}.hosts drop column lease_ms;"
+            f"alter table {schema}.hubs add column lease_ms integer not null default 15000;"
+            f"insert into {schema}.hosts (hub, host_id, boot_id, started_at, functions)"
+            f"  select number, 'former', '', 0, '[]' from {schema}.hubs;"
+            f"update {schema}.schema_version set version = 1"
+        )
 
     async def test_a_key_that_no_index_can_hold_is_refused(self, new_world: NewWorld) -> None:
         """For good: nobody is told to try again."""
@@ -447,16 +462,20 @@ class TestProvider:
     async def test_host_json_and_an_app_setting_lead_to_the_server(
         self, postgres_server: PostgresServer
     ) -> None:
+        schema = f"s{new_id()}"
         settings = self.settings(
             {"HUB_DATABASE": postgres_server.uri},
             connectionStringName="HUB_DATABASE",
-            schemaName=f"s{new_id()}",
+            schemaName=schema,
+            leaseTime="00:00:07",
         )
         hub = find_provider("Postgres").create_task_hub(settings)
         await hub.create_hub()
         info = await hub.open(record())
+        behind = PostgresHarness(postgres_server.uri, "", schema=schema)
+        leases = behind.execute(f"select lease_ms from {schema}.hosts")
         await hub.close()
-        assert (info.name, info.provider) == ("Hub", "postgres")
+        assert (info.name, info.provider, leases) == ("Hub", "postgres", [(7000,)])
 
     @pytest.mark.parametrize(
         ("options", "problem"),

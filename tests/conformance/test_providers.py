@@ -9,6 +9,7 @@ from conformance.client_cases import (
 )
 from conformance.history_cases import PageCases
 from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases
+from conformance.moving_cases import MoveCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
 from conformance.record_cases import HoldCases, RecordCases
 from conformance.sharing_cases import CompleteCases, KeepCases, OfferCases, TakeBackCases
@@ -124,3 +125,7 @@ class TestWatch(WatchCases):
 
 class TestRenew(RenewCases):
     """Clause 29."""
+
+
+class TestMove(MoveCases):
+    """A hub out of a file, and into one."""
