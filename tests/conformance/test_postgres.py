@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from func_py.durable.model import RuntimeStatus, new_id
 from func_py.durable.storage.base import REUSE_ANY, HostRecord, LostReason, TaskHub
 from func_py.durable.storage.registry import HubSettings, find_provider
 from func_py.durable.storage.sql.connection import CommitInDoubt
+from func_py.durable.storage.sql.postgres.arrays import plain_array, text_array
 from func_py.durable.storage.sql.postgres.connection import PostgresConnection
 from func_py.durable.storage.sql.postgres.dialect import PostgresDialect
 from func_py.errors import (
@@ -313,6 +314,31 @@ class TestLeases:
             ):
                 await other.create("a")
             assert caught.value.was_committed() is False
+
+
+class TestArrays:
+    """Rows travel as a text per column."""
+
+    TEXTS = ("", "NULL", "null", '"', "\\", '\\"', "{}", ",", " a ", "é\U0001f600", "a\r\n\tb", "'")
+
+    @pytest.mark.parametrize("column", [TEXTS, (*TEXTS, None), (None,), ("a",), ()])
+    def test_texts_arrive_as_they_were_sent(
+        self, postgres_server: PostgresServer, column: Sequence[str | None]
+    ) -> None:
+        with psycopg.connect(postgres_server.uri, cursor_factory=psycopg.RawCursor) as connection:
+            found = connection.execute("select unnest($1::text[])", [text_array(column)])
+            assert [text for (text,) in found] == list(column)
+
+    def test_numbers_and_truth_values_arrive(self, postgres_server: PostgresServer) -> None:
+        arrays = plain_array([-1, 2**62]), plain_array([True, False])
+        with psycopg.connect(postgres_server.uri, cursor_factory=psycopg.RawCursor) as connection:
+            found = connection.execute("select * from unnest($1::bigint[], $2::boolean[])", arrays)
+            assert found.fetchall() == [(-1, True), (2**62, False)]
+
+    @pytest.mark.parametrize("column", [["a\0b"], ["a", "\0"], ["a", None, "b\0"]])
+    def test_a_text_that_cannot_be_stored_is_no_boundary(self, column: list[str | None]) -> None:
+        with pytest.raises(psycopg.DataError, match="NUL"):
+            text_array(column)
 
 
 class TestHubs:

@@ -80,7 +80,7 @@ class Entities:
             self._owner.discard(strays)
         if requests:
             slot.busy = True
-            self._owner.spawn(self._run(slot, state, requests))
+            self._owner.operate(self._run(slot, state, requests))
         elif slot.inbox:
             self._owner.enqueue(slot)
         else:
