@@ -79,6 +79,10 @@ class Activities:
             return ActivityResult(failure=details)
         return ActivityResult(result=msgspec.json.encode(value).decode())
 
+    def thread_limit(self, name: str) -> int:
+        """See `ActivityRunner.thread_limit`."""
+        return 0
+
 
 def _entity_specs(entities: Mapping[str, Callable[[Any], None]]) -> Sequence[FunctionSpec]:
     app = df.DFApp()

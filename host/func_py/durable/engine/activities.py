@@ -15,6 +15,7 @@ import msgspec
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.functions import ActivityRunner
 from func_py.durable.engine.heartbeat import Heartbeat
+from func_py.durable.engine.line import Line
 from func_py.durable.engine.poison import Poison
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, FailureDetails
@@ -95,6 +96,7 @@ class ActivityPool:
         self._unstarted = 0
         """Workers that exist and have not taken a call yet."""
         self._closed = False
+        self._line = Line()
         self._context = contextvars.copy_context()
         self.held: set[TaskKey] = set()
         """Calls that are queued here, were begun, or whose result is not stored yet."""
@@ -131,7 +133,7 @@ class ActivityPool:
     @property
     def idle(self) -> int:
         """Calls that could begin at once if there were any."""
-        return 0 if self._queue or self._closed else self.limit - len(self._workers)
+        return 0 if self._queue or self._closed else max(0, self.limit - len(self._workers))
 
     def dispatch(self, tasks: Iterable[ActivityTask]) -> None:
         """Queue calls; those held already are left out."""
@@ -151,8 +153,13 @@ class ActivityPool:
                 self._queue.append(task)
         self._hire(loop)
 
+    @property
+    def _room(self) -> int:
+        """How many workers more there may be; negative when there are too many."""
+        return self.limit + self._line.waiting - len(self._workers)
+
     def _hire(self, loop: asyncio.AbstractEventLoop) -> None:
-        wanted = min(self.limit - len(self._workers), len(self._queue) - self._unstarted)
+        wanted = min(self._room, len(self._queue) - self._unstarted)
         for _ in range(wanted):
             worker = loop.create_task(self._work(), context=self._context.copy())
             self._unstarted += 1
@@ -227,7 +234,7 @@ class ActivityPool:
         worker = asyncio.current_task()
         assert worker is not None
         try:
-            while self._queue:
+            while self._queue and self._room >= 0:
                 if not self._heartbeat.is_fresh:
                     await self._heartbeat.wait()
                     continue
@@ -282,11 +289,23 @@ class ActivityPool:
     async def _noted(self, key: TaskKey, task: ActivityTask) -> ActivityResult:
         handle = self._poison.begin_activity(key)
         self._begun[key] = self._clock.now()
+        threads = self._runner.thread_limit(task.name)
         try:
-            return await self._runner.run(task)
+            return await (self._in_line(task, threads) if threads else self._runner.run(task))
         finally:
             del self._begun[key]
             self._poison.end_activity(handle)
+
+    async def _in_line(self, task: ActivityTask, threads: int) -> ActivityResult:
+        """One call that needs a thread: while it waits for one, another may be in hand."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._line.join(threads)
+        self._hire(loop)
+        try:
+            return await self._runner.run(task)
+        finally:
+            self._line.leave(loop.time() - began)
 
     async def _unknown(self, task: ActivityTask, error: FunctionNotRegistered) -> None:
         """Fail the call, unless another live host of the hub has the function."""

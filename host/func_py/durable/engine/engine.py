@@ -17,6 +17,7 @@ from func_py.durable.engine.exchange import Exchange
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
 from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.holdings import Holdings
+from func_py.durable.engine.line import LONGEST_LINE
 from func_py.durable.engine.live import LiveInstance, look
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
@@ -78,7 +79,7 @@ class Engine:
         self._has_handed_over = False
         self._heartbeat = Heartbeat(hub, lambda: self._holdings.renew(), self._outage)
         # An entity notes itself and, when it is suspected, the operation.
-        notes = options.max_activities + 2 * options.max_entities
+        notes = options.max_activities + LONGEST_LINE + 2 * options.max_entities
         self._poison = Poison(hand_dir, host_id, notes)
         self._entities = EntityPool(
             entities or NoEntities(functions), options.max_entities, self._poison
