@@ -120,12 +120,7 @@ class Host(AbstractAsyncContextManager["Host"]):
 
     async def __aenter__(self) -> Host:
         await self.hub.create_hub()
-        record = HostRecord(
-            host_id=self.host_id,
-            started_at=self.clock.now(),
-            functions=self.functions.published(),
-        )
-        info = await self.hub.open(record)
+        info = await self.hub.open(HostRecord(host_id=self.host_id, started_at=self.clock.now()))
         self.engine = Engine(
             self.hub,
             info,

@@ -67,7 +67,7 @@ class Entities:
             self._owner.discard(strays)
         if choice.operations:
             slot.busy = True
-            self._owner.spawn(self._run(slot, state, choice))
+            self._owner.operate(self._run(slot, state, choice))
         elif not choice.is_empty:
             return self._turn(slot, state, choice, unchanged(state, ()))
         elif not slot.inbox:
