@@ -20,12 +20,18 @@ from func_py.clock import RealClock
 from func_py.durable.engine import EngineOptions, Misfits, VersionFailure
 from func_py.durable.engine.in_hand import InHand
 from func_py.durable.model import (
+    EntityRequest,
+    EventRaised,
     HistoryEvent,
     InstanceState,
+    LockTarget,
+    Message,
     RuntimeStatus,
     SubOrchestrationCreated,
     TaskScheduled,
     TimerCreated,
+    encode_request,
+    new_id,
     partition_of,
 )
 from func_py.durable.storage.base import HostRecord, InstanceQuery, Whereabouts
@@ -247,6 +253,22 @@ async def test_an_entity_is_told_with_what_it_does_and_what_waits(site: Site) ->
 
         release.set()
         await until_said(host, "@slow@one", "nothing is wrong: all that was asked of it")
+
+
+async def test_a_locked_entity_says_who_has_its_lock(site: Site) -> None:
+    """Orchestrations of other kinds of hosts lock entities."""
+    lock = EntityRequest(id="l", parent="its-holder", lock_set=(LockTarget("slow", "one"),))
+    event = EventRaised(
+        timestamp=RealClock().now(), message_id=new_id(), name="op", input=encode_request(lock)
+    )
+    async with site.host(entities={"slow": lambda context: None}) as host:
+        await host.hub.send([Message(id=event.message_id, instance_id="@slow@one", event=event)])
+        await until_said(host, "@slow@one", "it is locked by 'its-holder'")
+
+        await host.client.signal_entity("slow", "one", "add", None)
+        await until_said(
+            host, "@slow@one", "it is locked by", "operations that wait for their turn: 'add'"
+        )
 
 
 async def test_entities_beyond_the_limit_say_so(site: Site) -> None:

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from func_py.durable.engine.activities import LiveCall
 from func_py.durable.engine.edit_check import is_misfit
 from func_py.durable.engine.entities import LiveBatch
-from func_py.durable.engine.entity_turns import sort_out
+from func_py.durable.engine.entity_order import asked_of
 from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.slot import Slot
 from func_py.durable.engine.versions import VersionFailure, version_problem
-from func_py.durable.model import InstanceState
+from func_py.durable.model import EntityState, InstanceState
 from func_py.durable.replay.muting import muted
 from func_py.durable.replay.waiting import Wait
 from func_py.errors import StorageUnavailable
@@ -104,10 +104,11 @@ async def look(parts: Parts, partition: Partition | None, instance_id: str) -> L
         is_busy=slot.busy,
     )
     if slot.is_entity:
+        entity = slot.state.entity if slot.state is not None else None
         return replace(
             seen,
             batch=partition.batch_of(instance_id),
-            queued=[request.operation or "" for _, request in sort_out(slot.inbox, ())[0]],
+            queued=asked_of(entity or EntityState(), slot.inbox),
             full_entities=parts.options.max_entities if parts.entities.is_full else 0,
             hold=_PARKED if slot.parked else None,
         )

@@ -34,6 +34,10 @@ def entity_reasons(facts: Facts) -> list[Reason]:
                     "(maxConcurrentEntityFunctions): it may be waiting for its place",
                 )
             )
+    entity = facts.state.entity
+    if entity is not None and entity.locked_by is not None:
+        text = f"it is locked by '{entity.locked_by}'; what others ask waits until that releases it"
+        found.append(Reason("locked", text))
     if seen.queued:
         names = listed(list(seen.queued), _MOST_NAMES)
         found.append(Reason("operation", f"operations that wait for their turn: {names}"))

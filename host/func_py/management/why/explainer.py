@@ -84,7 +84,7 @@ class Explainer:
             answers = await self._ask(instance_id, [host.host_id for host in hosts])
             # What they said is newer than what was read: read again, as of now.
             state = await self._client.get(instance_id) or state
-        if state is None or (state.entity is not None and not state.entity.exists):
+        if state is None or (state.entity is not None and state.entity.is_empty):
             if not any(answer.seen and answer.seen.has_operations for answer in answers):
                 return None
             # The first operation is under way.

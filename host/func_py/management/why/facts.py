@@ -33,6 +33,7 @@ Kind = Literal[
     "http",
     "lease",
     "limit",
+    "locked",
     "name",
     "nothing",
     "operation",
