@@ -177,7 +177,7 @@ async def test_without_a_host_that_is_why(commands: Opened) -> None:
         await hub.start("waits", "a", None)
         found = await hub.why("a")
 
-    assert found.title == "Orchestration 'waits', instance 'a': Pending, started 0 s ago"
+    assert found.title.startswith("Orchestration 'waits', instance 'a': Pending, started ")
     assert [reason.text for reason in found.reasons] == [
         "no host runs on this task hub: `func-py start` goes on with it"
     ]

@@ -148,7 +148,7 @@ async def test_an_event_that_is_waited_for_is_named(site: Site) -> None:
             "one",
             "it waits for the event 'Approval', which has not come",
             "timer #0 until ",
-            ", in 23 h 59 min",
+            ", in ",
             "nothing is wrong: it goes on by itself",
         )
 
@@ -184,7 +184,7 @@ async def test_an_activity_that_runs_is_named_with_its_time_and_process(site: Si
     async with site.host() as host:
         await host.client.start("digs", instance_id="one")
 
-        await until_said(host, "one", "activity 'dig' (#0) runs for 0 s (since 2", " in process ")
+        await until_said(host, "one", "activity 'dig' (#0) runs for ", " in process ")
 
 
 async def test_activities_beyond_the_limit_say_so_in_one_line(site: Site) -> None:
@@ -247,7 +247,7 @@ async def test_an_entity_is_told_with_what_it_does_and_what_waits(site: Site) ->
             "`func-py why @slow@one` says what that does",
         )
         # Its first operation is not stored yet, and so neither is the entity.
-        await until_said(host, "@slow@one", "operations 'add' are in hand for 0 s")
+        await until_said(host, "@slow@one", "operations 'add' are in hand for ")
         await host.client.signal_entity("slow", "one", "reset", None)
         await until_said(host, "@slow@one", "operations that wait for their turn: 'reset'")
 
@@ -476,7 +476,7 @@ async def test_a_durable_http_call_is_told_with_its_address(site: Site) -> None:
 
         async with site.host(orchestrators={"calls": calls}) as host:
             await host.client.start("calls", instance_id="one")
-            await until_said(host, "one", f"it waits for HTTP GET {address} (#0) for 0 s")
+            await until_said(host, "one", f"it waits for HTTP GET {address} (#0) for ")
             await host.client.terminate("one", None)
             await host.wait_for("one")
             silent.close()
