@@ -222,7 +222,7 @@ class TestLeases:
         self, new_world: NewWorld
     ) -> None:
         """Clauses 5, 22 and 23."""
-        world = new_world()
+        world = new_world(poll=HOUR)  # it finds out later, by what it does
         late, heir = await world.owner(), await world.host()
         instance = await late.running("a")
         await late.hub.hold_record("timer")
