@@ -77,6 +77,10 @@ class Activities:
             return ActivityResult(failure=details)
         return ActivityResult(result=msgspec.json.encode(value).decode())
 
+    def thread_limit(self, name: str) -> int:
+        """See `ActivityRunner.thread_limit`."""
+        return 0
+
 
 def _entity_specs(entities: Mapping[str, Callable[[Any], None]]) -> Sequence[FunctionSpec]:
     app = df.DFApp()
@@ -120,12 +124,7 @@ class Host(AbstractAsyncContextManager["Host"]):
 
     async def __aenter__(self) -> Host:
         await self.hub.create_hub()
-        record = HostRecord(
-            host_id=self.host_id,
-            started_at=self.clock.now(),
-            functions=self.functions.published(),
-        )
-        info = await self.hub.open(record)
+        info = await self.hub.open(HostRecord(host_id=self.host_id, started_at=self.clock.now()))
         self.engine = Engine(
             self.hub,
             info,

@@ -172,9 +172,8 @@ async def durable_hub(
     table = function_table(functions)
     host_id = new_id()
     await hub.create_hub()
-    info = await hub.open(
-        HostRecord(host_id=host_id, started_at=clock.now(), functions=table.published())
-    )
+    # Without functions, until its engine runs: the others share nothing with it before.
+    info = await hub.open(HostRecord(host_id=host_id, started_at=clock.now()))
     try:
         await refuse_unfinished(hub, info)
         client = configured_client(

@@ -11,7 +11,9 @@ from func_py.clock import Clock
 from func_py.durable.engine.activities import ActivityPool
 from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool
+from func_py.durable.engine.exchange import Exchange
 from func_py.durable.engine.functions import FunctionTable
+from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.poison import Poison
@@ -33,6 +35,8 @@ class Parts:
     clock: Clock
     options: EngineOptions
     pool: ActivityPool
+    exchange: Exchange
+    heartbeat: Heartbeat
     entities: EntityPool
     turns: TurnLimit
     replays: asyncio.Semaphore
