@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,9 +23,10 @@ _DEADLINE_S = 90.0
 _PAGE = 1000
 
 
-def postgres_settings(uri: str, lease: str = "00:00:15") -> Mapping[str, str]:
+def postgres_settings(uri: str, hub: str, lease: str = "00:00:15") -> Mapping[str, str]:
     """App settings that lead the sample app to a hub on a PostgreSQL server."""
     return {
+        "AzureFunctionsJobHost__extensions__durableTask__hubName": hub,
         f"{_PROVIDER}type": "postgres",
         f"{_PROVIDER}connectionStringName": "BENCHMARK_DATABASE",
         f"{_PROVIDER}leaseTime": lease,
@@ -58,13 +59,15 @@ class SharedHub:
         """Ids of the live hosts that have functions."""
         return {host.host_id for host in await self._hub.hosts() if host.functions}
 
-    async def joined(self, host_id: str) -> None:
-        """Wait until a host is one of them."""
+    async def joined(self, known: Collection[str]) -> str:
+        """Wait until there is one more than those; its id."""
 
         async def is_there() -> bool:
-            return host_id in await self.workers()
+            return bool(await self.workers() - {*known})
 
         await until(is_there)
+        [host_id] = await self.workers() - {*known}
+        return host_id
 
     async def start(self, orchestrator: str, inputs: Sequence[str | None], prefix: str) -> None:
         """Start an instance for each input: `<prefix>0`, `<prefix>1`, …"""
