@@ -8,7 +8,7 @@ from conformance.client_cases import (
     SendCases,
 )
 from conformance.history_cases import PageCases
-from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases
+from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases, WhereaboutsCases
 from conformance.moving_cases import MoveCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
 from conformance.record_cases import HoldCases, RecordCases
@@ -125,6 +125,10 @@ class TestWatch(WatchCases):
 
 class TestRenew(RenewCases):
     """Clause 29."""
+
+
+class TestWhereabouts(WhereaboutsCases):
+    """Clause 30."""
 
 
 class TestMove(MoveCases):

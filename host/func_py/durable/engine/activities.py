@@ -7,8 +7,10 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
+
+import msgspec
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.functions import ActivityRunner
@@ -29,6 +31,19 @@ _RECHECK = timedelta(seconds=5)
 def task_key(task: ActivityTask) -> TaskKey:
     """The key of an activity call."""
     return TaskKey(task.instance_id, task.execution_id, task.task_id)
+
+
+class LiveCall(msgspec.Struct, frozen=True, kw_only=True):
+    """An activity call that a pool holds."""
+
+    task_id: int
+    execution_id: str
+    since: datetime | None = None
+    """When it was begun; None: it waits."""
+    ahead: int = 0
+    """How many calls wait before it."""
+    full_threads: int = 0
+    """How many threads there are, while it waits for one of them; otherwise 0."""
 
 
 class Trader(Protocol):
@@ -70,7 +85,7 @@ class ActivityPool:
     ) -> None:
         """`elsewhere(name)`: does another live host of the hub have this activity?"""
         self._runner = runner
-        self._limit = limit
+        self.limit = limit
         self._done = done
         self._elsewhere = elsewhere
         self._poison = poison
@@ -91,6 +106,35 @@ class ActivityPool:
         """Calls out of the queue that have ended so far."""
         self.trader: Trader | None = None
         """Set while there are other hosts."""
+        self._begun: dict[TaskKey, tuple[datetime, int]] = {}
+        """Calls in hand, oldest first: since when, and how many threads there are for them; 0 where
+        they need none."""
+
+    @property
+    def is_full(self) -> bool:
+        """Does the limit keep calls waiting?"""
+        return bool(self._queue) and len(self._workers) >= self.limit
+
+    def calls_of(self, instance_id: str) -> list[LiveCall]:
+        """The calls of an instance, of any execution, that run or wait here."""
+        begun: list[LiveCall] = []
+        before = 0  # calls with a thread, or before this one in line for one
+        for key, (since, threads) in self._begun.items():
+            if key.instance_id == instance_id:
+                begun.append(
+                    LiveCall(
+                        task_id=key.task_id,
+                        execution_id=key.execution_id,
+                        since=since,
+                        full_threads=threads if before >= threads else 0,
+                    )
+                )
+            before += threads > 0
+        return begun + [
+            LiveCall(task_id=task.task_id, execution_id=task.execution_id, ahead=ahead)
+            for ahead, task in enumerate(self._queue)
+            if task.instance_id == instance_id
+        ]
 
     @property
     def queue_length(self) -> int:
@@ -100,7 +144,7 @@ class ActivityPool:
     @property
     def idle(self) -> int:
         """Calls that could begin at once if there were any."""
-        return 0 if self._queue or self._closed else max(0, self._limit - len(self._workers))
+        return 0 if self._queue or self._closed else max(0, self.limit - len(self._workers))
 
     def dispatch(self, tasks: Iterable[ActivityTask]) -> None:
         """Queue calls; those held already are left out."""
@@ -123,7 +167,7 @@ class ActivityPool:
     @property
     def _room(self) -> int:
         """How many workers more there may be; negative when there are too many."""
-        return self._limit + self._line.waiting - len(self._workers)
+        return self.limit + self._line.waiting - len(self._workers)
 
     def _hire(self, loop: asyncio.AbstractEventLoop) -> None:
         wanted = min(self._room, len(self._queue) - self._unstarted)
@@ -256,9 +300,11 @@ class ActivityPool:
     async def _noted(self, key: TaskKey, task: ActivityTask) -> ActivityResult:
         handle = self._poison.begin_activity(key)
         threads = self._runner.thread_limit(task.name)
+        self._begun[key] = self._clock.now(), threads
         try:
             return await (self._in_line(task, threads) if threads else self._runner.run(task))
         finally:
+            del self._begun[key]
             self._poison.end_activity(handle)
 
     async def _in_line(self, task: ActivityTask, threads: int) -> ActivityResult:
