@@ -27,6 +27,9 @@ def reasons(facts: Facts) -> list[Reason]:
     found = host_reasons(facts, "orchestrator", state.name)
     if owner is not None and seen is not None:
         found += _obstacles(owner, seen)
+    elif facts.replayed is not None:
+        seen = facts.replayed
+        found += [_held(seen.hold)] if seen.hold is not None else []
     if state.status is RuntimeStatus.SUSPENDED:
         found.append(_suspended(facts.events))
     if state.status is RuntimeStatus.PENDING:
