@@ -94,13 +94,16 @@ CONTRACT
 29. While `is_overdue`, others may take this host for dead: it has not given a sign of life for the
     time that they wait for one. `renew` ends that and tells which leases are still ours. What was
     taken from us meanwhile stays where it is (clauses 5 and 25); the rest is as it was.
+30. Without Capability.TRANSACTIONS, mail and activities that a dead host had in its hands may be
+    absent from `recover` for a while. `unseen` counts what is stored and cannot be read now; once a
+    partition has been ours for the time that it names, only timers are (clause 12).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Protocol
 
@@ -233,6 +236,15 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
     events: Sequence[HistoryEvent]
     next: Position | None = None
+
+
+class Unseen(msgspec.Struct, frozen=True):
+    """What is stored and cannot be read now (clause 30)."""
+
+    count: int
+    """Messages, timers and activities; never fewer than there are."""
+    within: timedelta
+    """How long after its partition was acquired the last of it can be read, but for timers."""
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -485,6 +497,10 @@ class TaskHub(Protocol):
 
         The owner calls this now and then while other hosts live or after one of them died.
         """
+        ...
+
+    async def unseen(self) -> Unseen:
+        """What of our partitions nobody can read now. Contract: 16, 30."""
         ...
 
     async def discard(
