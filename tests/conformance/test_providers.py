@@ -10,7 +10,7 @@ from conformance.client_cases import (
 from conformance.history_cases import PageCases
 from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases
 from conformance.moving_cases import MoveCases
-from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
+from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases, UnseenCases
 from conformance.record_cases import HoldCases, RecordCases
 from conformance.sharing_cases import CompleteCases, KeepCases, OfferCases, TakeBackCases
 from conformance.turn_cases import (
@@ -125,6 +125,10 @@ class TestWatch(WatchCases):
 
 class TestRenew(RenewCases):
     """Clause 29."""
+
+
+class TestUnseen(UnseenCases):
+    """Clause 30."""
 
 
 class TestMove(MoveCases):

@@ -69,7 +69,8 @@ class Owed:
         ignored.
         """
         mail = [message for message in self._pending.mail if message.id not in self._delivered]
-        if not self._has_run and self._state.status is RuntimeStatus.PENDING:
+        is_new = not self._has_run and self._state.status is RuntimeStatus.PENDING
+        if is_new and self._state.parent is None:
             mail = self._started(mail)
         return PendingLine(
             instance_id=self._state.instance_id,
@@ -79,22 +80,21 @@ class Owed:
         )
 
     def _started(self, mail: list[Message]) -> list[Message]:
-        """With its start: whoever stored the record did not live to send that."""
+        """With its start: a client that stored the record may not have lived to send that."""
         state = self._state
         if any(_is_start_of(message, state) for message in mail):
             return mail
         start = Message(
-            id=f"{state.execution_id}:start",
+            id=state.execution_id,
             instance_id=state.instance_id,
             execution_id=state.execution_id,
-            sender=state.parent.instance_id if state.parent else "",
             event=ExecutionStarted(
                 timestamp=state.created_at,
+                message_id=state.execution_id,
                 name=state.name,
                 execution_id=state.execution_id,
                 input=state.input,
                 version=state.version,
-                parent=state.parent,
                 tags=state.tags,
                 trace=state.trace,
             ),
