@@ -127,12 +127,15 @@ def _waiting(voice: Voice) -> Callable[[Unseen], None]:
 
 def _progress(voice: Voice, what: str) -> Callable[[int, int], None]:
     """Says now and then how far it is."""
-    last = time.monotonic()
+    next_at: float | None = None
 
     def progress(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _PROGRESS_S:
-            last = time.monotonic()
+        nonlocal next_at
+        now = time.monotonic()
+        if next_at is None:
+            next_at = now + _PROGRESS_S
+        elif now >= next_at:
+            next_at = now + _PROGRESS_S
             voice.remark(f"{done} of {total} instances {what}")
 
     return progress
