@@ -331,7 +331,7 @@ class RecoverCases:
 
 
 class UnseenCases:
-    """Clause 30."""
+    """Clause 31."""
 
     async def test_nothing_but_timers_is_unseen_after_a_host_that_gave_all_back(
         self, world: World

@@ -8,7 +8,7 @@ from conformance.client_cases import (
     SendCases,
 )
 from conformance.history_cases import PageCases
-from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases
+from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases, WhereaboutsCases
 from conformance.moving_cases import MoveCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases, UnseenCases
 from conformance.record_cases import HoldCases, RecordCases
@@ -127,8 +127,12 @@ class TestRenew(RenewCases):
     """Clause 29."""
 
 
-class TestUnseen(UnseenCases):
+class TestWhereabouts(WhereaboutsCases):
     """Clause 30."""
+
+
+class TestUnseen(UnseenCases):
+    """Clause 31."""
 
 
 class TestMove(MoveCases):

@@ -1,4 +1,4 @@
-"""`func-py why` beside a real host with two processes, and without one."""
+"""`func-py why` beside a real host with two processes."""
 
 from __future__ import annotations
 
@@ -62,9 +62,6 @@ class Hub:
             check=False,
         )
 
-    def start(self, name: str, instance_id: str) -> None:
-        self.run("durable", "start-new", "--function-name", name, "--id", instance_id)
-
     def why(self, instance_id: str) -> str:
         return self.run("why", instance_id).stdout
 
@@ -86,33 +83,20 @@ def host(root: Path) -> Iterator[HostProcess]:
         yield host
 
 
+def start(host: HostProcess, name: str, instance_id: str) -> None:
+    path = f"/runtime/webhooks/durabletask/orchestrators/{name}/{instance_id}"
+    assert host.post(path, {}).status == 202
+
+
 @pytest.fixture
 def hub(root: Path) -> Hub:
     return Hub(root)
 
 
-def test_without_a_host_that_is_the_reason(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "host.json").write_text((root / "host.json").read_text())
-    hub = Hub(tmp_path)
-    hub.start("long_work", "alone")
-
-    title, *reasons = hub.why("alone").splitlines()
-
-    assert title.startswith("Orchestration 'long_work', instance 'alone': Pending, started ")
-    assert reasons == ["- no host runs on this task hub: `func-py start` goes on with it"]
-
-
-def test_an_unknown_instance_is_an_error(host: HostProcess, hub: Hub) -> None:
-    done = hub.run("why", "nobody")
-
-    assert done.returncode == 1
-    assert "nobody" in done.stderr
-
-
 def test_what_runs_in_a_host_is_told_by_the_command_and_by_the_api(
     host: HostProcess, hub: Hub
 ) -> None:
-    hub.start("long_work", "one")
+    start(host, "long_work", "one")
 
     wait_for(lambda: "- activity 'dig' (#0) runs for " in hub.why("one"), "the reason")
 
@@ -126,7 +110,7 @@ def test_what_runs_in_a_host_is_told_by_the_command_and_by_the_api(
 def test_a_blocked_event_loop_is_told_with_the_stack_of_the_code(
     host: HostProcess, hub: Hub, root: Path
 ) -> None:
-    hub.start("blocking", "two")
+    start(host, "blocking", "two")
     wait_for((root / "entered").exists, "the orchestrator to block")
     try:
         text = hub.why("two")

@@ -171,7 +171,10 @@ async def test_a_host_without_a_place_for_its_socket_runs_all_the_same(tmp_path:
     ("folder", "text"),
     [
         ("sockets", "it waits for the event 'Approval', which has not come"),
-        ("elsewhere", "the host that runs it cannot be asked from here; this is what is stored"),
+        (
+            "elsewhere",
+            ", which cannot be asked from here; this is what is stored. ",
+        ),
     ],
 )
 async def test_another_host_of_the_hub_says_what_it_can_find_out(

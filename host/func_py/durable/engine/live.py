@@ -125,6 +125,9 @@ async def look(parts: Parts, partition: Partition | None, instance_id: str) -> L
             await partition.loader.load(copy, history=True)
     except StorageUnavailable:
         return replace(seen, is_store_away=True)
+    except Exception as error:  # noqa: BLE001 - a damaged record is an answer, too
+        text = f"it cannot be read: {type(error).__name__}: {error}"
+        return replace(seen, hold=Hold(kind="parked", text=text, fails=False))
     try:
         return _with_session(seen, slot, copy, parts)
     finally:

@@ -107,7 +107,7 @@ async def export_hub(
 async def _all_pending(
     hub: TaskHub, leases: list[Lease], clock: Clock, waiting: Waiting
 ) -> dict[str, PendingLine]:
-    """What waits, by instance, also what cannot be read at first (clause 30)."""
+    """What waits, by instance, also what cannot be read at first (clause 31)."""
     since = clock.now()
     is_told = False
     while True:

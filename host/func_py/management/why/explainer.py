@@ -89,6 +89,7 @@ class Explainer:
                 return None
             # The first operation is under way.
             state = state or new_entity(instance_id, "", self._clock.now())
+        whereabouts = await self._hub.whereabouts(instance_id)
         is_read = state.entity is None and not state.status.is_terminal
         events = await self._client.history(instance_id) if is_read else []
         children = {}
@@ -97,12 +98,14 @@ class Explainer:
             child = await self._client.get(asked.instance_id)
             if child is not None:
                 children[asked.instance_id] = child.status
+        gone = {answer.host_id for answer in answers if answer.is_gone}
         now = self._clock.now()
         facts = Facts(
             state=state,
             events=events,
-            hosts=OtherHosts(hosts),
+            hosts=OtherHosts(host for host in hosts if host.host_id not in gone),
             answers=answers,
+            whereabouts=whereabouts,
             children=children,
             now=now,
         )

@@ -14,6 +14,7 @@ from func_py.durable.model import (
     InstanceState,
     RuntimeStatus,
 )
+from func_py.durable.storage.base import Whereabouts
 from func_py.management.why.hosts import OtherHosts
 from func_py.management.why.side_channel import HostAnswer
 
@@ -30,6 +31,7 @@ Kind = Literal[
     "held",
     "host",
     "http",
+    "lease",
     "limit",
     "locked",
     "name",
@@ -68,6 +70,8 @@ class Facts:
     """Those of the hub that live."""
     answers: Sequence[HostAnswer]
     """Of those that could be asked."""
+    whereabouts: Whereabouts
+    """By the store."""
     children: Mapping[str, RuntimeStatus]
     """Instance ids of sub-orchestrations → their statuses, where they exist."""
     now: datetime

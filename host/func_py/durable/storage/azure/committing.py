@@ -102,6 +102,9 @@ class Committer:
             self._take_back(control, sent)
             return Lost(LostReason.REJECTED, str(error))
         self._settle(control, turn, sent)
+        for target, letter in sent.letters:
+            if await self._parts.hold(target, letter):
+                self._parts.deliver(target, [letter])
         return Committed(token)
 
     # ---- sending ---------------------------------------------------------------------------
@@ -235,7 +238,7 @@ class Committer:
     # ---- afterwards ------------------------------------------------------------------------
 
     def _settle(self, control: Control, turn: Turn, sent: _Sent) -> None:
-        """The turn is durable: hold what it made, deliver it, delete what it consumed."""
+        """The turn is durable: hold what it made, delete what it consumed."""
         parts = self._parts
         state = turn.state
         gone = control.consume(turn.consumed)
@@ -264,9 +267,6 @@ class Committer:
             if former is not None:
                 deleted.append(former)
         parts.delete_later(parts.work.queue, deleted)
-        for target, letter in sent.letters:
-            if target.keep(letter):
-                parts.deliver(target, [letter])
 
 
 def _fired(timer: TimerTask, turn: Turn) -> Message:
