@@ -42,7 +42,7 @@ def reasons(facts: Facts) -> list[Reason]:
         found += stored_reasons(facts)
     # First what somebody can do something about, last what passes by itself.
     found.sort(key=lambda reason: (not reason.is_wrong, reason.kind == "turn"))
-    if not any(reason.is_wrong for reason in found):
+    if owner is not None and not any(reason.is_wrong for reason in found):
         found.append(Reason("fine", "nothing is wrong: it goes on by itself when that has come"))
     return found
 
