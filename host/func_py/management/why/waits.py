@@ -117,7 +117,7 @@ def stored_reasons(facts: Facts) -> list[Reason]:
         # One that is long due was cancelled; to say so of one that is not would be a guess.
         elif isinstance(event, TimerCreated) and event.fire_at > facts.now:
             found.append(_timer(event, facts.now))
-    return _cut(found) if found else [_event(facts.events)]
+    return _cut(found)
 
 
 def _child(facts: Facts, asked: SubOrchestrationCreated) -> Reason:
@@ -137,7 +137,8 @@ def _timer(event: TimerCreated, now: datetime, retried: str = "") -> Reason:
     return Reason("timer", text)
 
 
-def _event(events: Sequence[HistoryEvent]) -> Reason:
+def answered(events: Sequence[HistoryEvent]) -> Reason:
+    """Nothing that is stored is missing."""
     raised = list(dict.fromkeys(e.name for e in events if isinstance(e, EventRaised)))
     return Reason(
         "event",
