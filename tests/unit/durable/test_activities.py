@@ -21,6 +21,9 @@ class Runner:
     async def run(self, task: ActivityTask) -> ActivityResult:
         return ActivityResult(result=task.input)
 
+    def thread_limit(self, name: str) -> int:
+        return 0
+
 
 async def nowhere(name: str) -> bool:
     return False

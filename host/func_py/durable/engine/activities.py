@@ -7,12 +7,15 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
+
+import msgspec
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.functions import ActivityRunner
 from func_py.durable.engine.heartbeat import Heartbeat
+from func_py.durable.engine.line import Line
 from func_py.durable.engine.poison import Poison
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, FailureDetails
@@ -28,6 +31,17 @@ _RECHECK = timedelta(seconds=5)
 def task_key(task: ActivityTask) -> TaskKey:
     """The key of an activity call."""
     return TaskKey(task.instance_id, task.execution_id, task.task_id)
+
+
+class LiveCall(msgspec.Struct, frozen=True, kw_only=True):
+    """An activity call that a pool holds."""
+
+    task_id: int
+    execution_id: str
+    since: datetime | None = None
+    """When it was begun; None: it waits."""
+    ahead: int = 0
+    """How many calls wait before it."""
 
 
 class Trader(Protocol):
@@ -69,7 +83,7 @@ class ActivityPool:
     ) -> None:
         """`elsewhere(name)`: does another live host of the hub have this activity?"""
         self._runner = runner
-        self._limit = limit
+        self.limit = limit
         self._done = done
         self._elsewhere = elsewhere
         self._poison = poison
@@ -82,6 +96,7 @@ class ActivityPool:
         self._unstarted = 0
         """Workers that exist and have not taken a call yet."""
         self._closed = False
+        self._line = Line()
         self._context = contextvars.copy_context()
         self.held: set[TaskKey] = set()
         """Calls that are queued here, were begun, or whose result is not stored yet."""
@@ -89,6 +104,26 @@ class ActivityPool:
         """Calls out of the queue that have ended so far."""
         self.trader: Trader | None = None
         """Set while there are other hosts."""
+        self._begun: dict[TaskKey, datetime] = {}
+        """Calls that run, and since when."""
+
+    @property
+    def is_full(self) -> bool:
+        """Does the limit keep calls waiting?"""
+        return bool(self._queue) and len(self._workers) >= self.limit
+
+    def calls_of(self, instance_id: str) -> list[LiveCall]:
+        """The calls of an instance, of any execution, that run or wait here."""
+        begun = [
+            LiveCall(task_id=key.task_id, execution_id=key.execution_id, since=since)
+            for key, since in self._begun.items()
+            if key.instance_id == instance_id
+        ]
+        return begun + [
+            LiveCall(task_id=task.task_id, execution_id=task.execution_id, ahead=ahead)
+            for ahead, task in enumerate(self._queue)
+            if task.instance_id == instance_id
+        ]
 
     @property
     def queue_length(self) -> int:
@@ -98,7 +133,7 @@ class ActivityPool:
     @property
     def idle(self) -> int:
         """Calls that could begin at once if there were any."""
-        return 0 if self._queue or self._closed else self._limit - len(self._workers)
+        return 0 if self._queue or self._closed else max(0, self.limit - len(self._workers))
 
     def dispatch(self, tasks: Iterable[ActivityTask]) -> None:
         """Queue calls; those held already are left out."""
@@ -118,8 +153,13 @@ class ActivityPool:
                 self._queue.append(task)
         self._hire(loop)
 
+    @property
+    def _room(self) -> int:
+        """How many workers more there may be; negative when there are too many."""
+        return self.limit + self._line.waiting - len(self._workers)
+
     def _hire(self, loop: asyncio.AbstractEventLoop) -> None:
-        wanted = min(self._limit - len(self._workers), len(self._queue) - self._unstarted)
+        wanted = min(self._room, len(self._queue) - self._unstarted)
         for _ in range(wanted):
             worker = loop.create_task(self._work(), context=self._context.copy())
             self._unstarted += 1
@@ -194,7 +234,7 @@ class ActivityPool:
         worker = asyncio.current_task()
         assert worker is not None
         try:
-            while self._queue:
+            while self._queue and self._room >= 0:
                 if not self._heartbeat.is_fresh:
                     await self._heartbeat.wait()
                     continue
@@ -248,10 +288,24 @@ class ActivityPool:
 
     async def _noted(self, key: TaskKey, task: ActivityTask) -> ActivityResult:
         handle = self._poison.begin_activity(key)
+        self._begun[key] = self._clock.now()
+        threads = self._runner.thread_limit(task.name)
+        try:
+            return await (self._in_line(task, threads) if threads else self._runner.run(task))
+        finally:
+            del self._begun[key]
+            self._poison.end_activity(handle)
+
+    async def _in_line(self, task: ActivityTask, threads: int) -> ActivityResult:
+        """One call that needs a thread: while it waits for one, another may be in hand."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._line.join(threads)
+        self._hire(loop)
         try:
             return await self._runner.run(task)
         finally:
-            self._poison.end_activity(handle)
+            self._line.leave(loop.time() - began)
 
     async def _unknown(self, task: ActivityTask, error: FunctionNotRegistered) -> None:
         """Fail the call, unless another live host of the hub has the function."""

@@ -17,6 +17,8 @@ from func_py.durable.engine.exchange import Exchange
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
 from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.holdings import Holdings
+from func_py.durable.engine.line import LONGEST_LINE
+from func_py.durable.engine.live import LiveInstance, look
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.partition import Partition
@@ -77,7 +79,7 @@ class Engine:
         self._has_handed_over = False
         self._heartbeat = Heartbeat(hub, lambda: self._holdings.renew(), self._outage)
         # An entity notes itself and, when it is suspected, the operation.
-        notes = options.max_activities + 2 * options.max_entities
+        notes = options.max_activities + LONGEST_LINE + 2 * options.max_entities
         self._poison = Poison(hand_dir, host_id, notes)
         self._entities = EntityPool(
             entities or NoEntities(functions), options.max_entities, self._poison
@@ -136,6 +138,19 @@ class Engine:
     def partitions(self) -> Sequence[int]:
         """The partitions this host owns now, ascending."""
         return list(self._holdings)
+
+    async def look(self, instance_id: str) -> LiveInstance:
+        """What this host knows of an instance beyond what is stored."""
+        return await look(self._parts, self._holdings.of(instance_id), instance_id)
+
+    @property
+    def turn(self) -> tuple[str, str, float] | None:
+        """Whose code has the event loop now: instance id, orchestrator, and since when by the
+        loop's clock. May be asked in any thread."""
+        if (turn := self._parts.turn) is None:
+            return None
+        slot, began = turn
+        return slot.instance_id, slot.state.name if slot.state is not None else "", began
 
     async def start(self) -> None:
         """Become one of the hosts that run functions; take what is free of our share, and begin.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
 
 from func_py.durable.engine.entity_order import Choice, Requested, choose, deletion_in
 from func_py.durable.engine.entity_turns import DELETED, batch_of, entity_turn, unchanged
@@ -26,6 +29,14 @@ _REFUSALS = 2
 """A turn refused by the store is repeated with one operation; after so many that one has failed."""
 
 
+class LiveBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Operations of an entity that run together."""
+
+    operations: Sequence[str]
+    since: datetime
+    """When they were to run; they may have waited for other entities."""
+
+
 class Entities:
     """The processor of entity instances.
 
@@ -36,6 +47,8 @@ class Entities:
     def __init__(self, owner: Owner, parts: Parts) -> None:
         self._owner = owner
         self._parts = parts
+        self.batches: dict[str, LiveBatch] = {}
+        """What is in hand, by instance id."""
 
     def begin(self, slot: Slot) -> Running | None:
         """Start a batch, whose turn is submitted when the operations have run.
@@ -97,7 +110,14 @@ class Entities:
 
     async def _run(self, slot: Slot, state: InstanceState, choice: Choice) -> None:
         generation = slot.generation
-        result = await self._result(slot, state, choice.operations)
+        self.batches[slot.instance_id] = LiveBatch(
+            operations=[each.request.operation or "" for each in choice.operations],
+            since=self._parts.clock.now(),
+        )
+        try:
+            result = await self._result(slot, state, choice.operations)
+        finally:
+            del self.batches[slot.instance_id]
         if slot.generation != generation:
             return
         if result is None:

@@ -84,6 +84,16 @@ def deletion_in(items: Sequence[Item]) -> int:
     return len(items)
 
 
+def asked_of(entity: EntityState, items: Sequence[Item]) -> list[str]:
+    """Names of the operations that wait for their turn; those that ask for the lock have none."""
+    requests = list(entity.queue)
+    for item in items:
+        if isinstance(item.event, EventRaised) and item.event.name == REQUEST_EVENT:
+            request = decode_request(item.event.input)
+            requests += [] if request is None else [request]
+    return [request.operation or "" for request in requests if not request.is_lock]
+
+
 def choose(
     entity: EntityState, items: Sequence[Item], delivered: Collection[str], limit: int
 ) -> tuple[Choice, list[Item]]:

@@ -31,6 +31,13 @@ class ActivityRunner(Protocol):
         """
         ...
 
+    def thread_limit(self, name: str) -> int:
+        """How many threads there are for a function of this name and others like it.
+
+        0 when it needs none.
+        """
+        ...
+
 
 class FunctionTable:
     """Looks durable functions up, ignoring case, by durable name or any alias."""

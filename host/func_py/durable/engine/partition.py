@@ -15,7 +15,7 @@ from datetime import datetime
 
 from func_py.durable.engine.activities import task_key
 from func_py.durable.engine.background import Background
-from func_py.durable.engine.entities import Entities
+from func_py.durable.engine.entities import Entities, LiveBatch
 from func_py.durable.engine.loader import Loader, closed_turns
 from func_py.durable.engine.orchestrations import Orchestrations
 from func_py.durable.engine.outage import Retries
@@ -63,7 +63,7 @@ class Partition:
         self._leaving = False
         self._closed = False
         self._retries = Retries(parts.clock, self.enqueue)
-        self._loader = Loader(
+        self.loader = Loader(
             parts.hub,
             parts.functions,
             parts.poison,
@@ -85,6 +85,14 @@ class Partition:
     def is_recovered(self) -> bool:
         """Is everything here that was stored when the lease began?"""
         return self._early is None
+
+    def slot(self, instance_id: str) -> Slot | None:
+        """What is held of an instance, to look at."""
+        return self._slots.get(instance_id)
+
+    def batch_of(self, instance_id: str) -> LiveBatch | None:
+        """What an entity does now."""
+        return self._entities.batches.get(instance_id)
 
     @property
     def takes_results(self) -> bool:
@@ -280,7 +288,7 @@ class Partition:
         generation = slot.generation
         before = list(slot.inbox)
         try:
-            there = await self._loader.load(slot, history=history)
+            there = await self.loader.load(slot, history=history)
         except StorageUnavailable as error:
             slot.busy = False
             self._later([slot], error)

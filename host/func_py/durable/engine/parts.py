@@ -18,6 +18,7 @@ from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
+from func_py.durable.engine.slot import Slot
 from func_py.durable.engine.turn_limit import TurnLimit
 from func_py.durable.model import InstanceState
 from func_py.durable.storage.base import TaskHub
@@ -56,3 +57,5 @@ class Parts:
     """An orchestration ended, in whatever way."""
     misfits: Misfits | None
     """Is told of instances that do not fit the code, which are held; None: they are failed."""
+    turn: tuple[Slot, float] | None = None
+    """Whose code has the event loop now, and since when by the loop's clock."""
