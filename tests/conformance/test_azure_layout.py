@@ -6,6 +6,7 @@ The forms are those of DurableTask.AzureStorage; the hand-written rows and messa
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import itertools
@@ -199,6 +200,15 @@ async def test_the_hub_has_the_official_queues_and_leases(outside: Outside) -> N
     info = outside.blobs.get_blob_client(outside.names.app_lease, outside.names.app_lease_info)
     signed = json.loads(await (await info.download_blob()).readall())
     assert signed == {"OwnerId": app_lease_id(""), "DesiredSwapId": None}
+
+
+async def test_renewing_twice_at_once_loses_no_partition(
+    outside: Outside, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with outside.host() as host:
+        leases = await asyncio.gather(*(host.hub.renew() for _ in range(5)))
+        assert [len(each) for each in leases] == [PARTITIONS] * 5
+    assert "is lost" not in caplog.text
 
 
 async def test_an_app_that_takes_the_hub_over_gets_the_partitions(outside: Outside) -> None:

@@ -70,6 +70,9 @@ class Keeper:
         self._hosts: Hosts | None = None
         self._app_lease: AppLease | None = None
         self._alive_until = 0.0
+        self._changing = asyncio.Lock()
+        """Whoever changes leases holds it, or would take another's change of ours for a loss."""
+        self._has_left = False
         self._thread = threading.Thread(
             target=self._run, name=f"keeper of {names.hub}", daemon=True
         )
@@ -110,8 +113,7 @@ class Keeper:
 
     async def release(self, leases: Collection[Lease]) -> None:
         """See `TaskHub.release`."""
-        assert self._leases is not None
-        await self._call(self._leases.release(leases))
+        await self._call(self._release(leases))
 
     async def stop(self, *, gracefully: bool) -> None:
         """End; gracefully: leave nothing behind that others would have to wait for."""
@@ -172,11 +174,14 @@ class Keeper:
 
     async def _renew(self) -> None:
         assert self._leases is not None
+        if self._has_left:
+            return
         await self._renew_host()
-        if self._leases.held:
-            await self._leases.renew()
-            if not await self._has_app_lease():
-                await self._give_up()
+        async with self._changing:
+            if self._leases.held:
+                await self._leases.renew()
+                if not await self._has_app_lease():
+                    await self._give_up(self._leases)
 
     async def _renew_host(self) -> None:
         assert self._hosts is not None
@@ -187,27 +192,36 @@ class Keeper:
     async def _acquire(self, partitions: Collection[int], limit: int | None) -> Sequence[Lease]:
         assert self._leases is not None
         assert self._hosts is not None
-        if not self._leases.held:
-            await self._hosts.forget_dead()
-            if not await self._has_app_lease():
+        async with self._changing:
+            if self._has_left:
                 return []
-        return await self._leases.acquire(partitions, limit)
+            if not self._leases.held:
+                await self._hosts.forget_dead()
+                if not await self._has_app_lease():
+                    return []
+            return await self._leases.acquire(partitions, limit)
+
+    async def _release(self, leases: Collection[Lease]) -> None:
+        assert self._leases is not None
+        async with self._changing:
+            await self._leases.release(leases)
 
     async def _has_app_lease(self) -> bool:
         return self._app_lease is None or await self._app_lease.renew()
 
-    async def _give_up(self) -> None:
+    async def _give_up(self, leases: Leases) -> None:
         """Another app has taken the hub over: let it have the partitions."""
-        assert self._leases is not None
-        leases = [held.lease for held in self._leases.held.values()]
-        await self._leases.release(leases)
-        for lease in leases:
+        ours = [held.lease for held in leases.held.values()]
+        await leases.release(ours)
+        for lease in ours:
             self._tell(lease)
 
     async def _leave(self) -> None:
         assert self._hosts is not None
         assert self._leases is not None
-        await self._leases.release([held.lease for held in self._leases.held.values()])
+        async with self._changing:
+            self._has_left = True
+            await self._leases.release([held.lease for held in self._leases.held.values()])
         await self._hosts.delete(self._host.host_id)
 
     def _tell(self, lease: Lease) -> None:
