@@ -38,6 +38,7 @@ from func_py.durable.storage.azure.hub import AzureTaskHub
 from func_py.durable.storage.azure.names import HubNames
 from func_py.durable.storage.azure.opened import AzureOptions
 from func_py.durable.storage.histories import whole_history
+from func_py.errors import ConfigError
 
 _numbers = itertools.count(1)
 PARTITIONS = 2
@@ -200,6 +201,21 @@ async def test_the_hub_has_the_official_queues_and_leases(outside: Outside) -> N
     info = outside.blobs.get_blob_client(outside.names.app_lease, outside.names.app_lease_info)
     signed = json.loads(await (await info.download_blob()).readall())
     assert signed == {"OwnerId": app_lease_id(""), "DesiredSwapId": None}
+
+
+async def test_a_hub_of_an_older_host_keeps_its_partition_count(outside: Outside) -> None:
+    """Older hosts have no table of partitions, but a blob that says how many there are."""
+    container = outside.blobs.get_container_client(f"{outside.names.hub.lower()}-leases")
+    await container.create_container()
+    record = {"TaskHubName": outside.names.hub, "CreatedAt": stamp(), "PartitionCount": 3}
+    await container.upload_blob("taskhub.json", json.dumps(record))
+    with pytest.raises(ConfigError, match="is 2, but the task hub was made with 3"):
+        await quiet_hub(outside).create_hub()
+    await container.upload_blob(
+        "taskhub.json", json.dumps({**record, "PartitionCount": PARTITIONS}), overwrite=True
+    )
+    await quiet_hub(outside).create_hub()
+    assert len(await outside.rows(outside.names.partitions)) == PARTITIONS
 
 
 async def test_renewing_twice_at_once_loses_no_partition(
