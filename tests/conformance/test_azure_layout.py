@@ -635,6 +635,32 @@ async def test_a_tool_suspends_resumes_and_terminates(outside: Outside) -> None:
     assert state.output == "enough"
 
 
+async def test_an_official_client_rewinds_with_a_message(outside: Outside) -> None:
+    calls: list[int] = []
+
+    def flaky(number: int) -> int:
+        calls.append(number)
+        if len(calls) == 1:
+            raise ValueError("not yet")
+        return number * number
+
+    def family(context: Any) -> Any:
+        return (yield context.call_sub_orchestrator("child", 3, "kid"))
+
+    def child(context: Any) -> Any:
+        return (yield context.call_activity("flaky", context.get_input()))
+
+    functions = {"family": family, "child": child}
+    async with Host(quiet_hub(outside), functions, {"flaky": flaky}) as host:
+        await host.client.start("family", instance_id="p")
+        await host.wait_for("p", RuntimeStatus.FAILED)
+        members = {"Reason": "again", "ParentExecutionId": None, "InstanceId": None}
+        message = official("ExecutionRewoundEvent", 21, "p", None, members)
+        await outside.put(outside.control("p"), message)
+        state = await host.wait_for("p", RuntimeStatus.COMPLETED)
+    assert (state.output, calls) == ("9", [3, 3])
+
+
 async def test_an_event_of_a_tool_reaches_the_orchestration(outside: Outside) -> None:
     async with outside.host() as host:
         await host.client.start("carries", instance_id="i", input="-1")
