@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from azure.core.exceptions import AzureError
@@ -67,11 +67,11 @@ class Keeper:
         self._ready: asyncio.Future[None] = self._home.create_future()
         self._stop = asyncio.Event()
         self._leases: Leases | None = None
+        self._changing = asyncio.Lock()
+        """Of leases: their rows are written as they were read, by one of us at a time."""
         self._hosts: Hosts | None = None
         self._app_lease: AppLease | None = None
         self._alive_until = 0.0
-        self._changing = asyncio.Lock()
-        """Whoever changes leases holds it, or would take another's change of ours for a loss."""
         self._has_left = False
         self._thread = threading.Thread(
             target=self._run, name=f"keeper of {names.hub}", daemon=True
@@ -106,6 +106,11 @@ class Keeper:
         """Who has which control queue."""
         assert self._leases is not None
         return await self._call(self._leases.owners())
+
+    async def holder(self, partition: int) -> tuple[str, datetime | None]:
+        """Who has a partition, and until when."""
+        assert self._leases is not None
+        return await self._call(self._leases.holder(partition))
 
     async def acquire(self, partitions: Collection[int], limit: int | None) -> Sequence[Lease]:
         """See `TaskHub.acquire`."""
