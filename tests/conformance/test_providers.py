@@ -10,7 +10,7 @@ from conformance.client_cases import (
 from conformance.history_cases import PageCases
 from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases, WhereaboutsCases
 from conformance.moving_cases import MoveCases
-from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
+from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases, UnseenCases
 from conformance.record_cases import HoldCases, RecordCases
 from conformance.sharing_cases import CompleteCases, KeepCases, OfferCases, TakeBackCases
 from conformance.turn_cases import (
@@ -129,6 +129,10 @@ class TestRenew(RenewCases):
 
 class TestWhereabouts(WhereaboutsCases):
     """Clause 30."""
+
+
+class TestUnseen(UnseenCases):
+    """Clause 31."""
 
 
 class TestMove(MoveCases):

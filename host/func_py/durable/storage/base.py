@@ -98,13 +98,16 @@ CONTRACT
 30. `whereabouts` is for people: it says who holds the partition of an instance, until when the
     others leave it to that host without another sign of life, and who holds the activities of its
     current execution. A provider without Capability.TRANSACTIONS may know of no activity.
+31. Without Capability.TRANSACTIONS, mail and activities that a dead host had in its hands may be
+    absent from `recover` for a while. `unseen` counts what is stored and cannot be read now; once a
+    partition has been ours for the time that it names, only timers are (clause 12).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Protocol
 
@@ -249,6 +252,15 @@ class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
     None: when the owner dies, which is seen at once."""
     activities: Mapping[int, str] = {}
     """Task id → id of the host that holds the call; empty: nobody does."""
+
+
+class Unseen(msgspec.Struct, frozen=True):
+    """What is stored and cannot be read now (clause 31)."""
+
+    count: int
+    """Messages, timers and activities; never fewer than there are."""
+    within: timedelta
+    """How long after its partition was acquired the last of it can be read, but for timers."""
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -505,6 +517,10 @@ class TaskHub(Protocol):
 
         The owner calls this now and then while other hosts live or after one of them died.
         """
+        ...
+
+    async def unseen(self) -> Unseen:
+        """What of our partitions nobody can read now. Contract: 16, 31."""
         ...
 
     async def discard(

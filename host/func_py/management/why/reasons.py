@@ -27,6 +27,9 @@ def reasons(facts: Facts) -> list[Reason]:
     found = host_reasons(facts, "orchestrator", state.name)
     if owner is not None and seen is not None:
         found += _obstacles(owner, seen)
+    elif facts.replayed is not None:
+        seen = facts.replayed
+        found += [_held(seen.hold)] if seen.hold is not None else []
     if state.status is RuntimeStatus.SUSPENDED:
         found.append(_suspended(facts.events))
     if state.status is RuntimeStatus.PENDING:
@@ -95,12 +98,17 @@ def _blocked(answer: HostAnswer) -> Reason:
             "blocked",
             f"{process} does not answer: it is stopped, or code written in C holds its interpreter",
         )
-    who = "code of a function that is not an orchestrator"
     if blocked.orchestrator:
-        who = f"orchestrator '{blocked.orchestrator}' (instance '{blocked.instance_id}')"
+        who = f"orchestrator '{blocked.orchestrator}' (instance '{blocked.instance_id}') blocks"
+        advice = "What waits or computes belongs into an activity that is a plain `def`"
+    elif blocked.function:
+        who = f"code in '{blocked.function}' blocks"
+        advice = "As a plain `def` it would run in a thread; in an `async def`, await what waits"
+    else:
+        who, advice = "something blocks", "It may be no more than a machine with too much to do"
     text = (
-        f"{process} has done nothing else for {blocked.seconds:.0f} s or longer: {who} blocks its "
-        "event loop. What waits or computes belongs into an activity that is a plain `def`"
+        f"{process} has done nothing else for {blocked.seconds:.0f} s or longer: {who} its event "
+        f"loop. {advice}"
     )
     return Reason("blocked", "\n".join([text, *blocked.stack]))
 

@@ -82,7 +82,7 @@ def _awaited_one(facts: Facts, wait: Wait, event: Asked | None) -> Reason:
         case "nothing":
             return Reason("nothing", f"it waits for {wait.text}: nothing can resume it")
         case _:
-            return Reason("turn", f"it has just asked for {wait.text}")
+            return Reason("turn", f"its code asks for {wait.text}, which is not in its history yet")
 
 
 def _names(seen: LiveInstance) -> list[Reason]:

@@ -36,6 +36,7 @@ from func_py.durable.storage.base import (
     Recovered,
     TaskKey,
     Turn,
+    Unseen,
     Whereabouts,
 )
 from func_py.durable.storage.sql.changes import (
@@ -306,6 +307,10 @@ class SqlTaskHub:
     async def take_back_activities(self, lease: Lease) -> Sequence[ActivityTask]:
         """See `TaskHub.take_back_activities`."""
         return await self._writer.call(lambda c, o: o.take_back(c, lease))
+
+    async def unseen(self) -> Unseen:
+        """See `TaskHub.unseen`: nothing is."""
+        return Unseen(0, timedelta())
 
     async def discard(
         self, lease: Lease, messages: Collection[str], activities: Collection[TaskKey]
