@@ -15,6 +15,7 @@ for _module in (
     "history_cases",
     "hub_cases",
     "owner_cases",
+    "payload_cases",
     "record_cases",
     "sharing_cases",
     "turn_cases",

@@ -10,6 +10,7 @@ from conformance.client_cases import (
 from conformance.history_cases import PageCases
 from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
+from conformance.payload_cases import PayloadCases
 from conformance.record_cases import HoldCases, RecordCases
 from conformance.sharing_cases import CompleteCases, KeepCases, OfferCases, TakeBackCases
 from conformance.turn_cases import (
@@ -124,3 +125,7 @@ class TestWatch(WatchCases):
 
 class TestRenew(RenewCases):
     """Clause 29."""
+
+
+class TestPayload(PayloadCases):
+    """Clause 30."""

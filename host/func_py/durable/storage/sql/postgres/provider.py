@@ -37,7 +37,12 @@ class PostgresProvider:
                 "Use letters, digits and '_', not with a digit or 'pg_' first.",
             )
         dialect = PostgresDialect(_parameters(settings), schema, settings.hub)
-        return SqlTaskHub(dialect, settings.hub, settings.partition_count)
+        return SqlTaskHub(
+            dialect,
+            settings.hub,
+            settings.partition_count,
+            payload_limit=settings.payload_limit,
+        )
 
 
 def _parameters(settings: HubSettings) -> dict[str, Any]:
