@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.functions import ActivityRunner
+from func_py.durable.engine.payloads import Payloads
 from func_py.durable.engine.poison import Poison
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, FailureDetails
@@ -46,6 +47,7 @@ class ActivityPool:
         done: Callable[[ActivityTask, ActivityResult], None],
         elsewhere: Callable[[str], Awaitable[bool]],
         poison: Poison,
+        payloads: Payloads,
         clock: Clock,
     ) -> None:
         """`elsewhere(name)`: does another live host of the hub have this activity?"""
@@ -54,6 +56,7 @@ class ActivityPool:
         self._done = done
         self._elsewhere = elsewhere
         self._poison = poison
+        self._payloads = payloads
         self._clock = clock
         self._queue: deque[ActivityTask] = deque()
         self._workers: set[asyncio.Task[None]] = set()
@@ -72,6 +75,7 @@ class ActivityPool:
         if self._closed:
             return
         loop = asyncio.get_running_loop()
+        at_once = self._limit - len(self._workers) + self._unstarted
         for task in tasks:
             key = task_key(task)
             if key in self.held:
@@ -82,7 +86,8 @@ class ActivityPool:
                 self._alone.add(alone)
                 alone.add_done_callback(self._alone.discard)
             else:
-                self._queue.append(task)
+                must_wait = len(self._queue) >= at_once
+                self._queue.append(self._payloads.light(task) if must_wait else task)
         self._hire(loop)
 
     def _hire(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -154,7 +159,17 @@ class ActivityPool:
         key = task_key(task)
         self.running.add(key)
         try:
+            if task.withheld:
+                whole = await self._payloads.whole_call(task)
+                if whole is None:
+                    # Its execution is gone, or was terminated.
+                    self.held.discard(key)
+                    return
+                task = whole
             result = await self._run(task)
+        except StorageUnavailable:
+            self._wait(task)
+            return
         except FunctionNotRegistered as error:
             await self._unknown(task, error)
             return
@@ -201,13 +216,17 @@ class ActivityPool:
         except StorageUnavailable:
             wait = True
         if wait:
-            key = task_key(task)
-            self._waiting[key] = self._clock.call_at(
-                self._clock.now() + _RECHECK, lambda: self._again(task)
-            )
+            self._wait(task)
             return
         failure = FailureDetails(type="FunctionNotRegistered", message=str(error))
         self._done(task, ActivityResult(failure=failure))
+
+    def _wait(self, task: ActivityTask) -> None:
+        """Try again after a pause."""
+        task = self._payloads.light(task)
+        self._waiting[task_key(task)] = self._clock.call_at(
+            self._clock.now() + _RECHECK, lambda: self._again(task)
+        )
 
     def _again(self, task: ActivityTask) -> None:
         key = task_key(task)

@@ -54,8 +54,12 @@ class Entities:
             self._owner.load(slot, history=False)
             return None
         recent = state.entity.recent if state.entity is not None else ()
+        whole = slot.whole_items()
+        if not whole:
+            self._owner.fetch(slot)
+            return None
         limit = 1 if self._is_careful(slot) else self._parts.options.max_entity_batch
-        count = deletion_in(slot.inbox[:limit])
+        count = deletion_in(whole[:limit])
         if count == 0:
             item, *slot.inbox = slot.inbox
             return self._turn(slot, state, [Requested(item, EntityRequest())], DELETED)

@@ -12,16 +12,18 @@ from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.slot import Slot
 from func_py.durable.model import (
     EventSent,
+    ExecutionStarted,
     HistoryEvent,
     OrchestratorCompleted,
     SubOrchestrationCreated,
     TaskScheduled,
     TimerCreated,
     new_id,
+    pending_state,
     split_entity_id,
 )
 from func_py.durable.replay.session import Session
-from func_py.durable.storage.base import HistoryPage, Loaded, TaskHub
+from func_py.durable.storage.base import HistoryPage, Lease, Loaded, TaskHub
 from func_py.errors import HistoryChanged
 
 _LeftByCode = (
@@ -62,6 +64,32 @@ class Loader:
         self._poison = poison
         self._step = step
         self._places = places
+
+    async def fetch(self, slot: Slot, lease: Lease) -> bool:
+        """Read the payload of the slot's first message where it was withheld.
+
+        Returns:
+            True when nothing has to be loaded any more: the message starts a new execution, whose
+            record it has brought.
+
+        Raises:
+            StorageUnavailable: Nothing was changed.
+        """
+        item = slot.inbox[0]
+        if not item.withheld:
+            return False
+        mail = await self._hub.read_mail(lease, item.message_id)
+        if mail is None:
+            # Purged, or replaced; what a replacement brings comes with its own mail.
+            slot.inbox = [other for other in slot.inbox if other is not item]
+            return False
+        event = mail.message.event
+        item.event, item.withheld = event, False
+        if slot.state is not None or mail.token is None:
+            return False
+        assert isinstance(event, ExecutionStarted)
+        slot.state, slot.token = pending_state(slot.instance_id, event), mail.token
+        return True
 
     async def load(self, slot: Slot, *, history: bool) -> bool:
         """Fill the slot from the store. False: the execution it stands for is not there any more.
