@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help start test check format bench clean
+.PHONY: help start test check format bench image-check clean
 
 help: ## Show what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 start: $(VENV)/.runs ## Run the sample apps on the embedded task hub
 	$(BIN)/func-py start
@@ -27,6 +27,9 @@ format: $(VENV)/.develops ## Format the code and fix what can be fixed
 
 bench: $(VENV)/.azurite ## Run the benchmark programs
 	cd tests && ../$(BIN)/python -m benchmarks
+
+image-check: $(VENV)/.develops ## Build the image of a packed app without an engine, and test it
+	cd tests && ../$(BIN)/python -m image ../$(VENV)/image $(abspath $(IMAGE_BASE))
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) .func-py .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

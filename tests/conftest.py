@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,11 @@ _SAYS_SOMETHING = ("AZURE", "FUNC_PY_", "FUNCTIONS_", "PYTHON_", "WEBSITE_", "NO
 for _name in list(os.environ):
     if _name.upper().startswith(_SAYS_SOMETHING):
         del os.environ[_name]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make image-check` needs."""
+    parser.addoption("--built-image", type=Path, help="folder of an image that was built")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ FuncPyError
 │   ├── VersionMismatch        an instance is of a version this host must not run
 │   ├── PoisonousWork          it was running whenever the host died
 │   ├── TaskHubNotFound        it was not created yet
-│   └── SchemaMismatch         found and required versions of a task hub
+│   ├── SchemaMismatch         found and required versions of a task hub
+│   └── ImportUnfinished       a task hub holds a part of what was imported
 ├── StorageError
 │   ├── StorageUnavailable     transient: the caller may repeat the call
 │   ├── LeaseLost              normal when a partition moved to another host
@@ -209,6 +210,18 @@ class SchemaMismatch(DurableError):
         super().__init__(
             f"The task hub at {location} has {found}, this host needs {required}. "
             "Use the matching version, or another hubName."
+        )
+
+
+class ImportUnfinished(DurableError):
+    """The task hub was to be imported from a file, and that did not come to its end."""
+
+    def __init__(self, location: str, file: str) -> None:
+        self.location = location
+        self.file = file
+        super().__init__(
+            f"The task hub at {location} holds only a part of {file}: the import was interrupted, "
+            "or is under way. Delete the hub with `func-py hub delete`, and import again."
         )
 
 

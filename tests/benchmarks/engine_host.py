@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -73,19 +73,23 @@ class _Watched:
 class EngineHost(AbstractAsyncContextManager["EngineHost"]):
     """The sample app's engine and client, its state and its log in `folder`.
 
-    Wired by the host's own composition, as in development: verification replay is on.
+    Wired by the host's own composition, as in development: verification replay is on. `settings`
+    are further app settings; they may lead to another task hub.
     """
 
-    def __init__(self, folder: Path, specs: Sequence[FunctionSpec]) -> None:
+    def __init__(
+        self, folder: Path, specs: Sequence[FunctionSpec], settings: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = folder
         self._specs = specs
+        self._settings = {"FUNC_PY_STATE_DIR": str(folder), **(settings or {})}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> EngineHost:
         async with AsyncExitStack() as stack:
             logs = Logs(LogSettings(file=self._folder / "host.log"))
             stack.callback(logs.close)
-            config = load_host_config(SAMPLE_APP, {"FUNC_PY_STATE_DIR": str(self._folder)})
+            config = load_host_config(SAMPLE_APP, self._settings)
             durable = await stack.enter_async_context(
                 durable_hub(config, self._specs, base_url=_ORIGIN, development=True)
             )

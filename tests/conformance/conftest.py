@@ -14,6 +14,7 @@ for _module in (
     "client_cases",
     "history_cases",
     "hub_cases",
+    "moving_cases",
     "owner_cases",
     "payload_cases",
     "record_cases",

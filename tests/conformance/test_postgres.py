@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from func_py.durable.model import RuntimeStatus, new_id
 from func_py.durable.storage.base import REUSE_ANY, HostRecord, LostReason, TaskHub
 from func_py.durable.storage.registry import HubSettings, find_provider
 from func_py.durable.storage.sql.connection import CommitInDoubt
+from func_py.durable.storage.sql.postgres.arrays import plain_array, text_array
 from func_py.durable.storage.sql.postgres.connection import PostgresConnection
 from func_py.durable.storage.sql.postgres.dialect import PostgresDialect
 from func_py.errors import (
@@ -315,6 +316,31 @@ class TestLeases:
             assert caught.value.was_committed() is False
 
 
+class TestArrays:
+    """Rows travel as a text per column."""
+
+    TEXTS = ("", "NULL", "null", '"', "\\", '\\"', "{}", ",", " a ", "é\U0001f600", "a\r\n\tb", "'")
+
+    @pytest.mark.parametrize("column", [TEXTS, (*TEXTS, None), (None,), ("a",), ()])
+    def test_texts_arrive_as_they_were_sent(
+        self, postgres_server: PostgresServer, column: Sequence[str | None]
+    ) -> None:
+        with psycopg.connect(postgres_server.uri, cursor_factory=psycopg.RawCursor) as connection:
+            found = connection.execute("select unnest($1::text[])", [text_array(column)])
+            assert [text for (text,) in found] == list(column)
+
+    def test_numbers_and_truth_values_arrive(self, postgres_server: PostgresServer) -> None:
+        arrays = plain_array([-1, 2**62]), plain_array([True, False])
+        with psycopg.connect(postgres_server.uri, cursor_factory=psycopg.RawCursor) as connection:
+            found = connection.execute("select * from unnest($1::bigint[], $2::boolean[])", arrays)
+            assert found.fetchall() == [(-1, True), (2**62, False)]
+
+    @pytest.mark.parametrize("column", [["a\0b"], ["a", "\0"], ["a", None, "b\0"]])
+    def test_a_text_that_cannot_be_stored_is_no_boundary(self, column: list[str | None]) -> None:
+        with pytest.raises(psycopg.DataError, match="NUL"):
+            text_array(column)
+
+
 class TestHubs:
     """Many hubs share one schema; installations have one each."""
 
@@ -400,13 +426,32 @@ class TestHubs:
         with pytest.raises(SchemaMismatch):
             await harness.hub().open(record())
 
-    async def test_the_lease_time_is_the_hub_s(self, new_world: NewWorld) -> None:
-        """Hosts with other defaults, of another version perhaps, judge each other alike."""
-        await new_world(lease=SHORT_LEASE).harness.hub().create_hub()
-        silent = await new_world(lease=timedelta(days=1)).owner()
-        survivor = await new_world().host()
-        dialect_of(silent.hub).leave(silent.host_id)
-        await until(lambda: survivor.hub.acquire(range(PARTITIONS)), "the lease to end")
+    async def test_hosts_of_a_hub_made_by_an_earlier_version_have_leases(
+        self, new_world: NewWorld
+    ) -> None:
+        """In the first version of the schema the hub had one lease time for all of them."""
+        world = new_world(schema=f"s{new_id()}")
+        harness = harness_of(world)
+        await harness.hub().create_hub()
+        self.go_back_to_version_1(harness)
+        host = await world.host()
+        assert await host.hub.acquire(range(PARTITIONS))
+
+    @staticmethod
+    def go_back_to_version_1(harness: PostgresHarness) -> None:
+        """What the later migrations did is undone."""
+        schema = harness.schema
+        harness.execute(
+            f"alter table {schema}.messages drop column whole;"
+            f"alter table {schema}.activities drop column large_input;"
+            f"alter table {schema}.origins drop column large_input;"
+            f"alter table {schema}.instances drop column large_output;"
+            f"alter table {schema}.hosts drop column lease_ms;"
+            f"alter table {schema}.hubs add column lease_ms integer not null default 15000;"
+            f"insert into {schema}.hosts (hub, host_id, boot_id, started_at, functions)"
+            f"  select number, 'former', '', 0, '[]' from {schema}.hubs;"
+            f"update {schema}.schema_version set version = 1"
+        )
 
     async def test_a_key_that_no_index_can_hold_is_refused(self, new_world: NewWorld) -> None:
         """For good: nobody is told to try again."""
@@ -447,16 +492,20 @@ class TestProvider:
     async def test_host_json_and_an_app_setting_lead_to_the_server(
         self, postgres_server: PostgresServer
     ) -> None:
+        schema = f"s{new_id()}"
         settings = self.settings(
             {"HUB_DATABASE": postgres_server.uri},
             connectionStringName="HUB_DATABASE",
-            schemaName=f"s{new_id()}",
+            schemaName=schema,
+            leaseTime="00:00:07",
         )
         hub = find_provider("Postgres").create_task_hub(settings)
         await hub.create_hub()
         info = await hub.open(record())
+        behind = PostgresHarness(postgres_server.uri, "", schema=schema)
+        leases = behind.execute(f"select lease_ms from {schema}.hosts")
         await hub.close()
-        assert (info.name, info.provider) == ("Hub", "postgres")
+        assert (info.name, info.provider, leases) == ("Hub", "postgres", [(7000,)])
 
     @pytest.mark.parametrize(
         ("options", "problem"),

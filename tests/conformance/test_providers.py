@@ -9,6 +9,7 @@ from conformance.client_cases import (
 )
 from conformance.history_cases import PageCases
 from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases
+from conformance.moving_cases import MoveCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
 from conformance.payload_cases import PayloadCases
 from conformance.record_cases import HoldCases, RecordCases
@@ -129,3 +130,7 @@ class TestRenew(RenewCases):
 
 class TestPayload(PayloadCases):
     """Clause 30."""
+
+
+class TestMove(MoveCases):
+    """A hub out of a file, and into one."""

@@ -78,6 +78,7 @@ async def die_and_go_on(
 
 async def test_a_death_between_the_writes_of_a_chain_does_no_harm(azurite: str) -> None:
     points = [
+        "azure.row_without_start:1",
         "client.after_create:1",
         *(f"azure.sent:{n}" for n in (1, 3, 4)),
         *(f"azure.history_written:{n}" for n in (1, 2, 4)),
@@ -115,7 +116,7 @@ async def test_a_death_while_a_long_history_is_replaced_does_no_harm(azurite: st
 
 
 async def test_a_start_whose_message_was_not_sent_can_be_ended_and_repeated(azurite: str) -> None:
-    """Its caller was told nothing."""
+    """Its caller was told nothing; the next owner has not sent it again yet."""
     await die(azurite, "Unsent", "chain", 3, "azure.row_without_start:1")
     async with host_on(azurite, "Unsent") as heir:
         state = await heir.hub.get_instance(INSTANCE)

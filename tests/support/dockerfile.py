@@ -42,6 +42,12 @@ class Stage:
         words: list[str] = json.loads(self.last("CMD"))
         return words
 
+    @property
+    def health_check(self) -> list[str]:
+        """What is run in a container now and then to see whether it is well."""
+        words: list[str] = json.loads(self.last("HEALTHCHECK").partition(" CMD ")[2])
+        return words
+
 
 def read_dockerfile(path: Path) -> list[Stage]:
     """The stages, in order; `ARG`s before the first one are filled in."""

@@ -9,8 +9,9 @@ from support.mssql_on_postgres import PostgresSession
 
 from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
 from func_py.durable.storage.sql.hub import SqlTaskHub
+from func_py.durable.storage.sql.lease import DEFAULT_LEASE
 from func_py.durable.storage.sql.mssql.connection_string import Target, parse_connection_string
-from func_py.durable.storage.sql.mssql.dialect import DEFAULT_LEASE, MssqlDialect
+from func_py.durable.storage.sql.mssql.dialect import MssqlDialect
 from func_py.durable.storage.sql.mssql.session import DriverSession, Session
 
 POLL = timedelta(milliseconds=10)

@@ -10,7 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
 from func_py.durable.storage.sql.hub import SqlTaskHub
-from func_py.durable.storage.sql.postgres.dialect import DEFAULT_LEASE, PostgresDialect
+from func_py.durable.storage.sql.lease import DEFAULT_LEASE
+from func_py.durable.storage.sql.postgres.dialect import PostgresDialect
 
 POLL = timedelta(milliseconds=100)
 

@@ -60,7 +60,7 @@ class StorageProviderSettings(_Section, frozen=True):
     control_queue_visibility_timeout: TimeSpan | None = None
     """Of Azure Storage, as the one before."""
     lease_time: TimeSpan | None = None
-    """How long other hosts wait for a sign of life of one (Azure Storage)."""
+    """How long other hosts wait for a sign of life of this one (not on the embedded hub)."""
 
 
 class DurableHttpSettings(_Section, frozen=True):

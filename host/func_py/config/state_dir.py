@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from func_py.config.overrides import apply_overrides
 
 VARIABLE = "FUNC_PY_STATE_DIR"
 _DEFAULT = ".func-py"
+_MOUNTS = Path("/proc/self/mountinfo")
+_UNNAMED = re.compile(r"/volumes/[0-9a-f]{64}(/_data)?\Z")
+"""Where engines keep the volume of an image's VOLUME that nobody has given a name."""
 _KEY = ("extensions", "durableTask", "storageProvider", "path")
 
 
@@ -51,9 +55,23 @@ def is_volatile(folder: Path, environ: Mapping[str, str]) -> bool:
         folder: Absolute; need not exist.
         environ: Images and platforms say in it that this is a container.
     """
-    return _is_in_container(environ) and not any(
-        os.path.ismount(place) for place in (folder, *folder.parents[:-1])
-    )
+    if not _is_in_container(environ):
+        return False
+    mounts = [place for place in (folder, *folder.parents[:-1]) if os.path.ismount(place)]
+    table = _MOUNTS.read_text() if _MOUNTS.is_file() else ""
+    return not mounts or mounts[0] in unnamed_volumes(table)
+
+
+def unnamed_volumes(table: str) -> set[Path]:
+    """Where volumes are mounted that the next container will not get.
+
+    Args:
+        table: What `/proc/self/mountinfo` says.
+    """
+    rows = [line.split() for line in table.splitlines()]
+    # Of several mounts at one place the last one is seen.
+    origins = {Path(place): origin for _, _, _, origin, place, *_ in rows}
+    return {place for place, origin in origins.items() if _UNNAMED.search(origin)}
 
 
 def _is_in_container(environ: Mapping[str, str]) -> bool:

@@ -23,6 +23,7 @@ from func_py.config.local_settings import app_environment, settings_for
 from func_py.config.provider_choice import AZURE_STORAGE, EMBEDDED, choose_provider
 from func_py.config.settings import HostConfig
 from func_py.durable.model import new_id
+from func_py.durable.moving import refuse_unfinished
 from func_py.durable.storage.base import HostRecord
 from func_py.durable.storage.registry import known_providers
 from func_py.errors import ConfigError, SchemaMismatch, TaskHubNotFound, UserError
@@ -154,6 +155,7 @@ async def opened(
             hub = configured_hub(config)
             await hub.create_hub()
             info = await hub.open(record)
+        await refuse_unfinished(hub, info)
         others = OtherHosts(await hub.hosts())
         client = configured_client(
             config,

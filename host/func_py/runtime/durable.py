@@ -26,6 +26,7 @@ from func_py.durable.engine import (
 )
 from func_py.durable.engine.http_activity import HttpActivity
 from func_py.durable.model import InstanceState, new_id
+from func_py.durable.moving import refuse_unfinished
 from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
 from func_py.errors import FunctionNotRegistered
 from func_py.hub_client import (
@@ -175,6 +176,7 @@ async def durable_hub(
         HostRecord(host_id=host_id, started_at=clock.now(), functions=table.published())
     )
     try:
+        await refuse_unfinished(hub, info)
         client = configured_client(
             config,
             hub,

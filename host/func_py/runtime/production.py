@@ -26,6 +26,6 @@ def state_notices(config: HostConfig, environ: Mapping[str, str], *, embedded: b
     lost = [what for what, folder in kept.items() if is_volatile(folder, environ)]
     if not lost:
         return []
-    problem = f"{kept[lost[0]]} is not on a volume: a new container starts with "
-    remedy = f"Mount a volume and set {VARIABLE} to a folder on it."
+    problem = f"{kept[lost[0]]} is on no volume that outlives the container: a new one starts with "
+    remedy = f"Mount a named volume there, or set {VARIABLE} to a folder on one."
     return [f"{problem}{' and '.join(lost)}. {remedy}"]

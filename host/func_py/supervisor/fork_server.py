@@ -8,6 +8,7 @@ import pkgutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -31,7 +32,7 @@ class ForkServer:
             them must start no thread and open nothing.
 
     Raises:
-        UserError: This platform has no fork.
+        UserError: This platform has no fork, or no folder for temporary files.
     """
 
     def __init__(self, entry: str, preload: Sequence[str]) -> None:
@@ -40,6 +41,13 @@ class ForkServer:
                 "func-py needs a platform with fork, such as Linux or macOS. "
                 "On Windows, run it in the Windows Subsystem for Linux."
             )
+        try:
+            tempfile.gettempdir()  # The server's socket is a file.
+        except FileNotFoundError as exc:
+            raise UserError(
+                "func-py needs a folder for temporary files and can write none. Where the file "
+                "system is read-only, mount one at /tmp (docker run --tmpfs /tmp)."
+            ) from exc
         self._entry = entry
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from func_py.config.local_settings import LocalSettings, is_production, settings_for
-from func_py.config.state_dir import is_volatile
+from func_py.config.state_dir import is_volatile, unnamed_volumes
 from func_py.errors import ConfigError
 from func_py.supervisor.launch import LaunchOptions, listening_place
 
@@ -61,3 +61,15 @@ def test_in_a_container_a_folder_on_no_volume_goes_away_with_it(tmp_path: Path) 
 
     assert is_volatile(Path("/nowhere/state"), in_container)
     assert not is_volatile(Path("/proc/state"), in_container)  # Below a mount.
+
+
+def test_a_volume_that_an_engine_has_named_with_64_digits_goes_away_too() -> None:
+    docker = "/var/lib/docker/volumes"
+    table = f"""\
+21 1 254:1 / / rw - ext4 /dev/vda rw
+22 21 254:1 {docker}/{"0f" * 32}/_data /home/state rw,relatime - ext4 /dev/vda rw
+23 21 254:1 {docker}/{"ab" * 32}/_data /hidden rw - ext4 /dev/vda rw
+24 21 254:1 {docker}/orders/_data /hidden rw - ext4 /dev/vda rw
+"""
+
+    assert unnamed_volumes(table) == {Path("/home/state")}

@@ -11,6 +11,8 @@ from func_py.cli import LazyGroup
     "hub",
     cls=LazyGroup,
     lazy={
+        "export": "hub.moving:export_command",
+        "import": "hub.moving:import_command",
         "list": "hub.whole:list_command",
         "reset": "hub.whole:reset_command",
         "delete": "hub.whole:delete_command",

@@ -69,7 +69,8 @@ CONTRACT
     was not created (TaskHubNotFound), has another schema version (SchemaMismatch) or another
     partition count (ConfigError). Hubs of different names never see each other.
 21. A host record lives as long as its host, and says what that published last. A host that died
-    without `close` is seen as dead by the others, on an embedded hub at once.
+    without `close` is seen as dead by the others: on an embedded hub at once, elsewhere when its
+    lease time is over, which is a setting of that host and not of those who judge.
 22. Records: `write_record` and `delete_record` change a record when its version is the one given
     (0: there is none) and no other live host holds its key. Otherwise they answer False and nothing
     changed; so may a call that is repeated after its answer got lost. The versions of a key only

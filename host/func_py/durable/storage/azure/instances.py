@@ -23,6 +23,7 @@ from func_py.durable.model import (
     FailureDetails,
     InstanceState,
     ParentLink,
+    RuntimeStatus,
     TraceContext,
     split_entity_id,
 )
@@ -145,6 +146,15 @@ class Instances:
                 return InstancePage(items=found, continuation=token)
             found.append(await self.state(row))
         return InstancePage(items=found)
+
+    async def pending_since(self, time: datetime) -> list[Row]:
+        """Of the instances that are Pending since before a time, what their rows tell of starts."""
+        rows = self._table.query_entities(
+            "RowKey eq '' and RuntimeStatus eq @status and CreatedTime lt @time",
+            parameters={"status": RuntimeStatus.PENDING.value, "time": time},
+            select=["PartitionKey", "FuncPy"],
+        )
+        return [row async for row in rows]
 
     # ---- rows and states -------------------------------------------------------------------
 

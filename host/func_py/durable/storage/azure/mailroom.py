@@ -12,6 +12,7 @@ from func_py.durable.storage.azure.account import answers
 from func_py.durable.storage.azure.control import Control, Letter
 from func_py.durable.storage.azure.parts import Parts, gather_all
 from func_py.durable.storage.azure.starts import Starts
+from func_py.durable.storage.azure.unsent import UnsentStarts
 from func_py.durable.storage.base import Lease
 from func_py.errors import StorageError, StorageUnavailable
 
@@ -38,7 +39,11 @@ class Mailroom:
         self._arrived = asyncio.Event()
         self._closed = asyncio.Event()
         self._problem: StorageError | None = None
-        self._renewing = asyncio.ensure_future(self._renew())
+        self._unsent = UnsentStarts(parts, self.wake)
+        self._errands = [
+            asyncio.ensure_future(self._renew()),
+            asyncio.ensure_future(self._unsent.run()),
+        ]
 
     # ---- partitions ------------------------------------------------------------------------
 
@@ -60,6 +65,7 @@ class Mailroom:
         number = control.lease.partition
         if number not in self._tasks:
             self._tasks[number] = asyncio.ensure_future(self._poll(control))
+            self._unsent.look_soon()
 
     async def shut(self, lease: Lease) -> Control:
         """Look no more, and hold nothing any more; what was held."""
@@ -83,9 +89,10 @@ class Mailroom:
         """Give no more mail."""
         self._closed.set()
         self._arrived.set()
-        self._renewing.cancel()
+        for errand in self._errands:
+            errand.cancel()
         await asyncio.gather(
-            self._renewing, *map(self._stop, list(self._tasks)), return_exceptions=True
+            *self._errands, *map(self._stop, list(self._tasks)), return_exceptions=True
         )
 
     def wake(self, partition: int) -> None:

@@ -12,6 +12,7 @@ from func_py.durable.storage.azure.hub import AzureTaskHub
 from func_py.durable.storage.azure.names import MAX_PARTITIONS, hub_name_problem
 from func_py.durable.storage.azure.opened import AzureOptions
 from func_py.durable.storage.base import TaskHub
+from func_py.durable.storage.lease_time import lease_time
 from func_py.durable.storage.registry import HubSettings
 from func_py.errors import ConfigError
 from func_py.storage.credentials import credential_of
@@ -49,7 +50,7 @@ class AzureStorageProvider:
             )
         defaults = AzureOptions()
         options = AzureOptions(
-            lease=_span(settings, "leaseTime", defaults.lease),
+            lease=lease_time(settings, defaults.lease),
             hidden=_span(settings, "controlQueueVisibilityTimeout", defaults.hidden),
             longest_poll=_span(settings, "maxQueuePollingInterval", defaults.longest_poll),
             app=find_setting("WEBSITE_SITE_NAME", settings.app_settings) or ""

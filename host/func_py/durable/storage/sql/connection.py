@@ -160,6 +160,10 @@ class Dialect(Protocol):
         """Names the running kernel; empty when that does not matter or is not known."""
         ...
 
+    def host_row(self, host: HostRecord) -> Row:
+        """Values for `insert_host`."""
+        ...
+
     def enter(self, host: HostRecord) -> None:
         """Begin to be seen as alive by the other hosts."""
         ...

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
+DEFAULT_LEASE = timedelta(seconds=15)
+
 
 class HostLease:
     """When the host last gave a sign of life. Asked and told in any thread."""

@@ -17,7 +17,6 @@ from func_py.durable.storage.sql.rows import (
     activity_key_rows,
     activity_rows,
     encode_text,
-    host_row,
     host_rows,
     lease_rows,
     message_rows,
@@ -89,7 +88,7 @@ class Ownership:
                     "server as storage provider, or stop the other host."
                 )
         self._dialect.enter(host)
-        connection.execute("insert_host", *host_row(host, boot_id))
+        connection.execute("insert_host", *self._dialect.host_row(host))
         self._tell_all(connection)
         number = connection.row("host_number", host.host_id)
         assert number is not None

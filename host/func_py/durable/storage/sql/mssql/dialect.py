@@ -18,6 +18,7 @@ import mssql_python
 from func_py.durable.faults import reach
 from func_py.durable.storage.base import HostRecord
 from func_py.durable.storage.sql.connection import CommitInDoubt, Connection
+from func_py.durable.storage.sql.lease import DEFAULT_LEASE
 from func_py.durable.storage.sql.migrations import load_migrations
 from func_py.durable.storage.sql.mssql.connection import COLLATION, MssqlConnection, fill, quoted
 from func_py.durable.storage.sql.mssql.connection_string import Target
@@ -31,7 +32,7 @@ from func_py.durable.storage.sql.mssql.session import (
     Session,
     lacks_rights,
 )
-from func_py.durable.storage.sql.queries import load_queries
+from func_py.durable.storage.sql.queries import Row, load_queries
 from func_py.durable.storage.sql.rows import host_row, host_rows
 from func_py.errors import (
     InternalError,
@@ -40,8 +41,6 @@ from func_py.errors import (
     TaskHubNotFound,
     UserError,
 )
-
-DEFAULT_LEASE = timedelta(seconds=15)
 
 Connect: TypeAlias = Callable[[Target, int], Session]
 
@@ -82,8 +81,7 @@ class MssqlDialect:
         target: The server and the database.
         schema: The schema; made when it does not exist.
         hub: The hub's name.
-        lease: How long a host lives without a sign of life, in a hub that is created. An existing
-            one has its own.
+        lease: How long this host lives without a sign of life. It tells the others.
         creates_database: Make the database when it does not exist.
         connect: Makes sessions; the second argument is how long statements wait, in milliseconds.
     """
@@ -138,8 +136,7 @@ class MssqlDialect:
             self._check_database(connection)
             with self._locked(connection, self._schema):
                 self._migrate(connection)
-                lease_ms = self._lease // timedelta(milliseconds=1)
-                if connection.execute("insert_hub", self._hub, partition_count, lease_ms):
+                if connection.execute("insert_hub", self._hub, partition_count):
                     self._find_hub(connection)
                     hub = MssqlConnection(
                         lambda: connection.raw, self._queries, self._schema, self._number
@@ -217,7 +214,6 @@ class MssqlDialect:
         if row is None:
             return False
         self._number = row[0]
-        self._lease = timedelta(milliseconds=row[1])
         return True
 
     def delete(self) -> None:
@@ -233,8 +229,8 @@ class MssqlDialect:
                 if self.is_alive(connection, host_id):
                     raise UserError(
                         f"The task hub {self.location} is open in host {host_id}; stop it before "
-                        "the hub is deleted. A host that was killed counts as running for "
-                        f"{self._lease.total_seconds():g} seconds."
+                        "the hub is deleted. A host that was killed counts as running until its "
+                        "lease time is over."
                     )
             for table in _TABLES:
                 connection.execute(f"delete_hub_{table}")
@@ -258,10 +254,14 @@ class MssqlDialect:
 
     def _connect(self, number: int = 0, target: Target | None = None) -> MssqlConnection:
         def connect() -> Session:
-            wait_ms = self._lease // timedelta(milliseconds=1)
+            wait_ms = self._lease_ms
             return self._connect_to(target or self._target, wait_ms)
 
         return MssqlConnection(connect, self._queries, self._schema, number)
+
+    @property
+    def _lease_ms(self) -> int:
+        return self._lease // timedelta(milliseconds=1)
 
     def _mismatch(self, version: int) -> SchemaMismatch:
         required = f"schema version {self._migrations[-1].version}"
@@ -304,7 +304,7 @@ class MssqlDialect:
             self._in_transaction = True
             if is_overdue and self._host is not None:
                 # Before anything else: this host may have been taken for dead.
-                connection.execute("insert_host", *host_row(self._host, self.boot_id))
+                connection.execute("insert_host", *self.host_row(self._host))
             yield
             reach("store.before_commit")
         except BaseException:
@@ -344,8 +344,7 @@ class MssqlDialect:
     def _lock(self, name: str, *, shared: bool) -> list[object]:
         """Values for a lock: the server compares names of up to 255 characters."""
         digest = hashlib.sha256(f"func-py {name}".encode()).hexdigest()
-        wait_ms = self._lease // timedelta(milliseconds=1)
-        return [digest, "Shared" if shared else "Exclusive", wait_ms]
+        return [digest, "Shared" if shared else "Exclusive", self._lease_ms]
 
     @staticmethod
     def _check_granted(row: tuple[Any, ...] | None) -> None:
@@ -402,6 +401,10 @@ class MssqlDialect:
         return StorageUnavailable(text)
 
     # ---- hosts -----------------------------------------------------------------------------
+
+    def host_row(self, host: HostRecord) -> Row:
+        """With the lease time, by which the others judge it."""
+        return (*host_row(host, self.boot_id), self._lease_ms)
 
     def enter(self, host: HostRecord) -> None:
         """Begin to renew the host's lease."""

@@ -6,8 +6,10 @@ import re
 from datetime import timedelta
 
 from func_py.durable.storage.base import TaskHub
+from func_py.durable.storage.lease_time import lease_time
 from func_py.durable.storage.registry import HubSettings
 from func_py.durable.storage.sql.hub import SqlTaskHub
+from func_py.durable.storage.sql.lease import DEFAULT_LEASE
 from func_py.durable.storage.sql.mssql.connection_string import (
     BadConnectionString,
     Target,
@@ -30,7 +32,7 @@ class MssqlProvider:
     """Makes task hubs in a schema of a database.
 
     Options: `connectionStringName`, the app setting with the connection string; `schemaName`;
-    `createDatabaseIfNotExists`.
+    `createDatabaseIfNotExists`; `leaseTime`.
     """
 
     def create_task_hub(self, settings: HubSettings) -> TaskHub:
@@ -44,7 +46,11 @@ class MssqlProvider:
                 "Use letters, digits and '_', not with a digit first.",
             )
         dialect = MssqlDialect(
-            _target(settings), schema, settings.hub, creates_database=_creates_database(settings)
+            _target(settings),
+            schema,
+            settings.hub,
+            lease_time(settings, DEFAULT_LEASE),
+            creates_database=_creates_database(settings),
         )
         return SqlTaskHub(
             dialect,

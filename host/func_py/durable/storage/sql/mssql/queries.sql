@@ -122,12 +122,12 @@ insert into {schema}.schema_version (version) values (0)
 update {schema}.schema_version set version = $1
 
 -- name: hub
-select number, lease_ms from {schema}.hubs where name = $1
+select number from {schema}.hubs where name = $1
 
 -- name: insert_hub
-insert into {schema}.hubs (name, partition_count, lease_ms)
-select new.name, new.partition_count, new.lease_ms
-from (select $1 as name, $2 as partition_count, $3 as lease_ms) new
+insert into {schema}.hubs (name, partition_count)
+select new.name, new.partition_count
+from (select $1 as name, $2 as partition_count) new
 where not exists (
     select 1 from {schema}.hubs h with (updlock, holdlock) where h.name = new.name {binary})
 
@@ -187,20 +187,21 @@ order by started_at, host_id
 
 -- name: insert_host
 merge into {schema}.hosts with (holdlock) as h
-using (select $1 as host_id, $2 as boot_id, $3 as started_at, $4 as functions) as new
+using (
+    select $1 as host_id, $2 as boot_id, $3 as started_at, $4 as functions, $5 as lease_ms) as new
 on h.host_id = new.host_id {binary}
 when matched then update set renewed_at = sysutcdatetime()
-when not matched then insert (hub, host_id, boot_id, started_at, functions)
-    values ({hub}, new.host_id, new.boot_id, new.started_at, new.functions);
+when not matched then insert (hub, host_id, boot_id, started_at, functions, lease_ms)
+    values ({hub}, new.host_id, new.boot_id, new.started_at, new.functions, new.lease_ms);
 
 -- name: renew_host
 update {schema}.hosts set renewed_at = sysutcdatetime() where hub = {hub} and host_id = $1
 
 -- name: host_is_alive
 select case when exists (
-    select 1 from {schema}.hosts h join {schema}.hubs on hubs.number = h.hub
-    where h.hub = {hub} and h.host_id = $1
-      and dateadd(millisecond, hubs.lease_ms, h.renewed_at) > sysutcdatetime())
+    select 1 from {schema}.hosts
+    where hub = {hub} and host_id = $1
+      and dateadd(millisecond, lease_ms, renewed_at) > sysutcdatetime())
 then 1 else 0 end
 
 -- name: host_number

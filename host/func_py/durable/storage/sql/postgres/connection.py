@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import psycopg
 
 from func_py.durable.storage.sql.connection import Connection, Step
+from func_py.durable.storage.sql.postgres.arrays import plain_array, text_array
 from func_py.durable.storage.sql.queries import Query, Row
 from func_py.durable.storage.sql.revival import Revival
 
@@ -76,6 +77,7 @@ class PostgresConnection(Connection):
         super().__init__(connect(), queries)
         self._revival = Revival(connect, (psycopg.Error,))
         self._texts = {name: _text(query, hub) for name, query in queries.items()}
+        self._dumps = {name: _dumps(query) for name, query in queries.items()}
 
     def execute(self, name: str, *values: object) -> int:
         """See `Connection.execute`."""
@@ -127,8 +129,15 @@ class PostgresConnection(Connection):
             self.raw = self._revival.attempt()
 
     def _send_rows(self, name: str, rows: Sequence[Row]) -> psycopg.Cursor[tuple[Any, ...]]:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        return self.raw.execute(self._texts[name], columns)
+        columns = zip(*rows, strict=True)
+        arrays = [dump(c) for dump, c in zip(self._dumps[name], columns, strict=True)]
+        return self.raw.execute(self._texts[name], arrays)
+
+
+def _dumps(query: Query) -> list[Callable[[Any], str]]:
+    """What makes arrays of a query's columns."""
+    types = [column.split()[1] for column in query.columns]
+    return [text_array if of == "text" else plain_array for of in types]
 
 
 def _text(query: Query, hub: int) -> str:

@@ -18,10 +18,11 @@ from psycopg import sql
 from func_py.durable.faults import reach
 from func_py.durable.storage.base import HostRecord
 from func_py.durable.storage.sql.connection import CommitInDoubt, Connection
+from func_py.durable.storage.sql.lease import DEFAULT_LEASE
 from func_py.durable.storage.sql.migrations import load_migrations
 from func_py.durable.storage.sql.postgres.connection import PostgresConnection, Raw, open_session
 from func_py.durable.storage.sql.postgres.keeper import Keeper, channel_of
-from func_py.durable.storage.sql.queries import load_queries
+from func_py.durable.storage.sql.queries import Row, load_queries
 from func_py.durable.storage.sql.rows import host_row, host_rows
 from func_py.errors import (
     InternalError,
@@ -30,8 +31,6 @@ from func_py.errors import (
     TaskHubNotFound,
     UserError,
 )
-
-DEFAULT_LEASE = timedelta(seconds=15)
 
 _OLDEST_SERVER = 14
 
@@ -59,8 +58,7 @@ class PostgresDialect:
         parameters: Of libpq, by name.
         schema: The schema; made when it does not exist.
         hub: The hub's name.
-        lease: How long a host lives without a sign of life, in a hub that is created. An existing
-            one has its own.
+        lease: How long this host lives without a sign of life. It tells the others.
     """
 
     provider = "postgres"
@@ -112,8 +110,7 @@ class PostgresDialect:
             self._check_server(connection.raw)
             with self._locked(connection, self._schema):
                 self._migrate(connection.raw)
-                lease_ms = self._lease // timedelta(milliseconds=1)
-                if connection.execute("insert_hub", self._hub, partition_count, lease_ms):
+                if connection.execute("insert_hub", self._hub, partition_count):
                     self._find_hub(connection)
                     hub = PostgresConnection(lambda: connection.raw, self._queries, self._number)
                     hub.execute_rows("insert_partitions", [(p,) for p in range(partition_count)])
@@ -164,7 +161,6 @@ class PostgresDialect:
         if row is None:
             return False
         self._number = row[0]
-        self._lease = timedelta(milliseconds=row[1])
         return True
 
     def delete(self) -> None:
@@ -180,8 +176,8 @@ class PostgresDialect:
                 if self.is_alive(connection, host_id):
                     raise UserError(
                         f"The task hub {self.location} is open in host {host_id}; stop it before "
-                        "the hub is deleted. A host that was killed counts as running for "
-                        f"{self._lease.total_seconds():g} seconds."
+                        "the hub is deleted. A host that was killed counts as running until its "
+                        "lease time is over."
                     )
             for table in _TABLES:
                 connection.execute(f"delete_hub_{table}")
@@ -202,7 +198,7 @@ class PostgresDialect:
 
     def _open_writer(self) -> Raw:
         raw = open_session(self._parameters, self._schema)
-        raw.execute(f"set lock_timeout = {self._lease // timedelta(milliseconds=1)}")
+        raw.execute(f"set lock_timeout = {self._lease_ms}")
         return raw
 
     def connect_reader(self) -> Connection:
@@ -215,6 +211,10 @@ class PostgresDialect:
     def _connect(self, number: int = 0) -> PostgresConnection:
         connect = functools.partial(open_session, self._parameters, self._schema)
         return PostgresConnection(connect, self._queries, number)
+
+    @property
+    def _lease_ms(self) -> int:
+        return self._lease // timedelta(milliseconds=1)
 
     def _mismatch(self, version: int) -> SchemaMismatch:
         required = f"schema version {self._migrations[-1].version}"
@@ -258,7 +258,7 @@ class PostgresDialect:
             self._in_transaction = True
             if is_overdue and keeper is not None and self._host is not None:
                 # Before anything else: this host may have been taken for dead.
-                connection.execute("insert_host", *host_row(self._host, self.boot_id))
+                connection.execute("insert_host", *self.host_row(self._host))
             yield
             reach("store.before_commit")
         except BaseException:
@@ -287,7 +287,7 @@ class PostgresDialect:
             # long as it may be silent at all. (`idle_in_transaction_session_timeout` is no help:
             # the flush message that ends a pipeline of the driver disarms it.)
             connection.raw.execute("rollback")
-            connection.execute("end_idle_holders", _lock_key(self._lock_name))
+            connection.execute("end_idle_holders", _lock_key(self._lock_name), self._lease_ms)
         except psycopg.OperationalError:
             if not connection.is_lost:
                 raise
@@ -340,6 +340,10 @@ class PostgresDialect:
         return StorageUnavailable(text)
 
     # ---- hosts -----------------------------------------------------------------------------
+
+    def host_row(self, host: HostRecord) -> Row:
+        """With the lease time, by which the others judge it."""
+        return (*host_row(host, self.boot_id), self._lease_ms)
 
     def enter(self, host: HostRecord) -> None:
         """Begin to renew the host's lease and to listen."""

@@ -9,8 +9,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from func_py.durable.storage.base import TaskHub
+from func_py.durable.storage.lease_time import lease_time
 from func_py.durable.storage.registry import HubSettings
 from func_py.durable.storage.sql.hub import SqlTaskHub
+from func_py.durable.storage.sql.lease import DEFAULT_LEASE
 from func_py.durable.storage.sql.postgres.dialect import PostgresDialect
 from func_py.durable.storage.sql.server_settings import SECTION, connection_text
 from func_py.errors import ConfigError
@@ -23,7 +25,8 @@ _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 class PostgresProvider:
     """Makes task hubs in a schema of a database.
 
-    Options: `connectionStringName`, the app setting with the connection string, and `schemaName`.
+    Options: `connectionStringName`, the app setting with the connection string; `schemaName`;
+    `leaseTime`.
     """
 
     def create_task_hub(self, settings: HubSettings) -> TaskHub:
@@ -36,7 +39,8 @@ class PostgresProvider:
                 f"'{schema}' cannot name a schema",
                 "Use letters, digits and '_', not with a digit or 'pg_' first.",
             )
-        dialect = PostgresDialect(_parameters(settings), schema, settings.hub)
+        lease = lease_time(settings, DEFAULT_LEASE)
+        dialect = PostgresDialect(_parameters(settings), schema, settings.hub, lease)
         return SqlTaskHub(
             dialect,
             settings.hub,

@@ -17,8 +17,7 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
   and l.database = (select oid from pg_database where datname = current_database())
   and (l.classid::bigint << 32 | l.objid::bigint) = $1::bigint
   and a.state like 'idle in transaction%'
-  and a.state_change + make_interval(secs => (
-      select lease_ms / 1000.0 from hubs where number = {hub})) < clock_timestamp()
+  and a.state_change + make_interval(secs => $2::integer / 1000.0) < clock_timestamp()
 
 -- name: transaction_status
 select pg_xact_status($1::text::xid8)
@@ -57,10 +56,10 @@ select to_regclass('schema_version') is not null
 select version from schema_version
 
 -- name: hub
-select number, lease_ms from hubs where name = $1::text
+select number from hubs where name = $1::text
 
 -- name: insert_hub
-insert into hubs (name, partition_count, lease_ms) values ($1::text, $2::integer, $3::integer)
+insert into hubs (name, partition_count) values ($1::text, $2::integer)
 on conflict (name) do nothing
 
 -- name: partition_count
@@ -113,8 +112,8 @@ select coalesce(json_agg(json_build_array(host_id, boot_id, started_at, function
 from hosts where hub = {hub}
 
 -- name: insert_host
-insert into hosts (hub, host_id, boot_id, started_at, functions)
-values ({hub}, $1::text, $2::text, $3::bigint, $4::text)
+insert into hosts (hub, host_id, boot_id, started_at, functions, lease_ms)
+values ({hub}, $1::text, $2::text, $3::bigint, $4::text, $5::integer)
 on conflict (host_id) do update set renewed_at = clock_timestamp()
 
 -- name: renew_host
@@ -125,8 +124,8 @@ update hosts set renewed_at = clock_timestamp() where hub = {hub} and host_id = 
 select exists (
     select 1 from hosts
     where hub = {hub} and host_id = $1::text
-      and greatest(renewed_at, pg_postmaster_start_time()) + make_interval(secs => (
-          select lease_ms / 1000.0 from hubs where number = {hub})) > clock_timestamp())
+      and greatest(renewed_at, pg_postmaster_start_time())
+          + make_interval(secs => lease_ms / 1000.0) > clock_timestamp())
 
 -- name: host_number
 select number from hosts where host_id = $1::text

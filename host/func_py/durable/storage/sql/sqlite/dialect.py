@@ -14,8 +14,8 @@ from func_py.durable.faults import reach
 from func_py.durable.storage.base import HostRecord
 from func_py.durable.storage.sql.connection import Connection
 from func_py.durable.storage.sql.migrations import load_migrations
-from func_py.durable.storage.sql.queries import load_queries
-from func_py.durable.storage.sql.rows import host_rows
+from func_py.durable.storage.sql.queries import Row, load_queries
+from func_py.durable.storage.sql.rows import host_row, host_rows
 from func_py.durable.storage.sql.sqlite.bell import Bell, ring
 from func_py.durable.storage.sql.sqlite.host_files import HELD
 from func_py.durable.storage.sql.sqlite.turnstile import Turnstile
@@ -255,6 +255,10 @@ class SqliteDialect:
             return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         except OSError:
             return ""
+
+    def host_row(self, host: HostRecord) -> Row:
+        """See `Dialect.host_row`."""
+        return host_row(host, self.boot_id)
 
     def enter(self, host: HostRecord) -> None:
         """Lock this host's file and hang up its bell."""

@@ -2,15 +2,14 @@
 -- own (datetime2); bodies are JSON text. Texts that are keys compare by their bytes, but for blanks at
 -- their end, which SQL Server never tells apart: those that come from users may not end with one.
 
--- lease_ms: how long a host lives without a sign of life.
 create table {schema}.hubs (
     number int identity(1, 1) not null primary key,
     name nvarchar(400) {binary} not null unique,
-    partition_count int not null check (partition_count > 0),
-    lease_ms int not null check (lease_ms > 0)
+    partition_count int not null check (partition_count > 0)
 );
 
 -- number: never used again in any hub; it begins the numbers of the instances that the host creates.
+-- lease_ms: how long the host lives without a sign of life, by its own word.
 create table {schema}.hosts (
     number int identity(1, 1) not null primary key,
     hub int not null,
@@ -18,6 +17,7 @@ create table {schema}.hosts (
     boot_id nvarchar(200) not null,
     started_at bigint not null,
     functions nvarchar(max) not null,
+    lease_ms int not null check (lease_ms > 0),
     renewed_at datetime2(3) not null default sysutcdatetime()
 );
 
