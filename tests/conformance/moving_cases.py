@@ -25,7 +25,7 @@ from func_py.errors import ImportUnfinished, UserError
 
 OTHER_PARTITIONS = 7
 LARGE = '"' + 100_000 * "x" + '"'
-"""Withheld until it is needed (clause 30)."""
+"""Withheld until it is needed (clause 31)."""
 
 
 def ignore(done: int, total: int) -> None:

@@ -8,7 +8,7 @@ from conformance.client_cases import (
     SendCases,
 )
 from conformance.history_cases import PageCases
-from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases
+from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases, WhereaboutsCases
 from conformance.moving_cases import MoveCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
 from conformance.payload_cases import PayloadCases
@@ -128,8 +128,12 @@ class TestRenew(RenewCases):
     """Clause 29."""
 
 
-class TestPayload(PayloadCases):
+class TestWhereabouts(WhereaboutsCases):
     """Clause 30."""
+
+
+class TestPayload(PayloadCases):
+    """Clause 31."""
 
 
 class TestMove(MoveCases):

@@ -40,6 +40,7 @@ from func_py.durable.storage.base import (
     TaskHub,
     TaskKey,
     Turn,
+    Whereabouts,
 )
 
 
@@ -114,6 +115,10 @@ class WeakHub:
     async def read_history(self, instance_id: str, after: Position | None = None) -> HistoryPage:
         """See `TaskHub`."""
         return await self.hub.read_history(instance_id, after)
+
+    async def whereabouts(self, instance_id: str) -> Whereabouts:
+        """See `TaskHub`."""
+        return await self.hub.whereabouts(instance_id)
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub`."""

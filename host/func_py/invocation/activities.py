@@ -62,6 +62,11 @@ class ActivityCalls:
             return ActivityResult(failure=failure_details(outcome.error))
         return ActivityResult(result=outcome)
 
+    def thread_limit(self, name: str) -> int:
+        """How many threads there are for an activity of this name; 0 when it needs none."""
+        function = self._calls.get(name.lower())
+        return 0 if function is None or function.is_async else self._invoker.thread_limit
+
     def not_registered(self, name: str) -> FunctionNotRegistered:
         """The error for a name that no activity answers to, with the nearest one that exists."""
         near = difflib.get_close_matches(name.lower(), self._calls, n=1)

@@ -131,6 +131,11 @@ class Invoker:
         """Invocations that have not ended."""
         return len(self._running)
 
+    @property
+    def thread_limit(self) -> int:
+        """Threads for plain functions, when all are needed."""
+        return self._threads.limit
+
     def add_inputs(self, inputs: Mapping[str, InputSource]) -> None:
         """Add sources of input bindings, by lower-case type, before functions are prepared."""
         self._inputs.update(inputs)

@@ -42,7 +42,8 @@ class FunctionThreads:
     """
 
     def __init__(self, count: int | None = None) -> None:
-        self._limit = count or min(32, (os.cpu_count() or 1) + 4)
+        self.limit = count or min(32, (os.cpu_count() or 1) + 4)
+        """Threads at most, besides those that replace one whose call was given up."""
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._done: deque[tuple[_Work, Any, BaseException | None]] = deque()
         self._is_waking = False
@@ -89,7 +90,7 @@ class FunctionThreads:
         self._thread_count = 0
 
     def _start_if_needed(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._outstanding > self._thread_count < self._limit + self._given_up:
+        if self._outstanding > self._thread_count < self.limit + self._given_up:
             name = f"func-py-function-{self._started}"
             self._started += 1
             self._thread_count += 1
@@ -139,7 +140,7 @@ class FunctionThreads:
             self._outstanding -= 1
             if work.is_given_up:
                 self._given_up -= 1
-                if self._thread_count > self._limit + self._given_up:
+                if self._thread_count > self.limit + self._given_up:
                     self._thread_count -= 1
                     self._work.put(None)  # One thread ends: its stand-in stays.
             if future.done():

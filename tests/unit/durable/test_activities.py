@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
+
+from support.hubs import sqlite_hub
 
 from func_py.clock import VirtualClock
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.heartbeat import Heartbeat
+from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.payloads import Payloads
 from func_py.durable.engine.poison import Poison
 from func_py.durable.model import ActivityResult, ActivityTask
@@ -19,6 +24,9 @@ class Runner:
 
     async def run(self, task: ActivityTask) -> ActivityResult:
         return ActivityResult(result=task.input)
+
+    def thread_limit(self, name: str) -> int:
+        return 0
 
 
 async def nowhere(name: str) -> bool:
@@ -50,7 +58,13 @@ class Store:
 Ended = asyncio.Queue[tuple[int, str | None]]
 
 
-def pool_of_one(store: Store, ended: Ended, clock: VirtualClock) -> ActivityPool:
+async def not_needed() -> None:
+    """A host on an embedded hub is never overdue."""
+
+
+def pool_of_one(
+    folder: Path, store: Store, ended: Ended, clock: VirtualClock | None = None
+) -> ActivityPool:
     """A pool with one worker, for which inputs of more than 3 characters are large."""
     return ActivityPool(
         Runner(),
@@ -59,13 +73,14 @@ def pool_of_one(store: Store, ended: Ended, clock: VirtualClock) -> ActivityPool
         nowhere,
         Poison(None, "host", 1),
         Payloads(store.read, 3, 1),
-        clock,
+        clock or VirtualClock(),
+        Heartbeat(sqlite_hub(folder), not_needed, Outage()),
     )
 
 
-async def test_a_call_queued_when_the_last_worker_has_just_ended_is_run() -> None:
+async def test_a_call_queued_when_the_last_worker_has_just_ended_is_run(tmp_path: Path) -> None:
     ended: Ended = asyncio.Queue()
-    pool = pool_of_one(Store(), ended, VirtualClock())
+    pool = pool_of_one(tmp_path, Store(), ended)
     pool.dispatch([call(1)])
     # In the iteration of the loop in which the only worker runs, right behind it.
     asyncio.get_running_loop().call_soon(pool.dispatch, [call(2)])
@@ -74,11 +89,11 @@ async def test_a_call_queued_when_the_last_worker_has_just_ended_is_run() -> Non
         assert [await ended.get(), await ended.get()] == [(1, None), (2, None)]
 
 
-async def test_a_large_input_is_read_again_for_a_call_that_had_to_wait() -> None:
+async def test_a_large_input_is_read_again_for_a_call_that_had_to_wait(tmp_path: Path) -> None:
     ended: Ended = asyncio.Queue()
     calls = [call(1, "large"), call(2, "larger"), call(3, "no")]
     store = Store(*calls)
-    pool_of_one(store, ended, VirtualClock()).dispatch(calls)
+    pool_of_one(tmp_path, store, ended).dispatch(calls)
 
     async with asyncio.timeout(5):
         results = [await ended.get() for _ in calls]
@@ -86,9 +101,11 @@ async def test_a_large_input_is_read_again_for_a_call_that_had_to_wait() -> None
     assert store.asked == [2]
 
 
-async def test_a_call_whose_input_is_not_stored_any_more_is_not_made() -> None:
+async def test_a_call_whose_input_is_not_stored_any_more_is_not_made(
+    tmp_path: Path,
+) -> None:
     ended: Ended = asyncio.Queue()
-    pool = pool_of_one(Store(), ended, VirtualClock())
+    pool = pool_of_one(tmp_path, Store(), ended)
     pool.dispatch([call(1), call(2, "large"), call(3)])
 
     async with asyncio.timeout(5):
@@ -96,11 +113,11 @@ async def test_a_call_whose_input_is_not_stored_any_more_is_not_made() -> None:
     assert task_ids(pool) == [1, 3]
 
 
-async def test_a_call_waits_for_a_store_that_is_away() -> None:
+async def test_a_call_waits_for_a_store_that_is_away(tmp_path: Path) -> None:
     ended: Ended = asyncio.Queue()
     clock = VirtualClock()
     store = Store(call(2, "large"), failures=1)
-    pool = pool_of_one(store, ended, clock)
+    pool = pool_of_one(tmp_path, store, ended, clock)
     pool.dispatch([call(1), call(2, "large"), call(3)])
 
     async with asyncio.timeout(5):

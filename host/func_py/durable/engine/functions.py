@@ -31,6 +31,13 @@ class ActivityRunner(Protocol):
         """
         ...
 
+    def thread_limit(self, name: str) -> int:
+        """How many threads there are for a function of this name and others like it.
+
+        0 when it needs none.
+        """
+        ...
+
 
 class FunctionTable:
     """Looks durable functions up, ignoring case, by durable name or any alias."""
@@ -52,6 +59,10 @@ class FunctionTable:
     def orchestrator(self, name: str) -> OrchestratorFunction | None:
         """The orchestrator of this name, or None."""
         return self._orchestrators.get(name.lower())
+
+    def activities(self) -> Sequence[str]:
+        """Names of the activities that are registered here, in lower case."""
+        return sorted(self._names["activity"])
 
     def has_activity(self, name: str) -> bool:
         """Is an activity of this name registered here?"""

@@ -71,6 +71,10 @@ class HttpActivity:
             return self._runner.run(task)
         return self._call(task)
 
+    def thread_limit(self, name: str) -> int:
+        """See `ActivityRunner.thread_limit`."""
+        return self._runner.thread_limit(name)
+
     async def _call(self, task: ActivityTask) -> ActivityResult:
         # Here and not above: most apps never call, and the import is felt at their start.
         import aiohttp

@@ -9,7 +9,7 @@ from func_py.clock import Clock
 from func_py.durable.engine.entity_turns import new_entity
 from func_py.durable.engine.functions import FunctionTable
 from func_py.durable.engine.poison import Poison
-from func_py.durable.engine.slot import Slot
+from func_py.durable.engine.slot import Item, Slot
 from func_py.durable.model import (
     EventSent,
     ExecutionStarted,
@@ -65,31 +65,30 @@ class Loader:
         self._step = step
         self._places = places
 
-    async def fetch(self, slot: Slot, lease: Lease) -> bool:
-        """Read the payload of the slot's first message where it was withheld.
+    async def fetch(self, slot: Slot, items: Sequence[Item], lease: Lease) -> bool:
+        """Read the payloads that were withheld of these items of the slot's inbox.
 
         Returns:
-            True when nothing has to be loaded any more: the message starts a new execution, whose
+            True when nothing has to be loaded any more: one of them starts a new execution, whose
             record it has brought.
 
         Raises:
-            StorageUnavailable: Nothing was changed.
+            StorageUnavailable: They may lack their payloads still.
         """
-        item = slot.inbox[0]
-        if not item.withheld:
-            return False
-        mail = await self._hub.read_mail(lease, item.message_id)
-        if mail is None:
-            # Purged, or replaced; what a replacement brings comes with its own mail.
-            slot.inbox = [other for other in slot.inbox if other is not item]
-            return False
-        event = mail.message.event
-        item.event, item.withheld = event, False
-        if slot.state is not None or mail.token is None:
-            return False
-        assert isinstance(event, ExecutionStarted)
-        slot.state, slot.token = pending_state(slot.instance_id, event), mail.token
-        return True
+        is_new = False
+        for item in items:
+            mail = await self._hub.read_mail(lease, item.message_id)
+            if mail is None:
+                # Purged, or replaced; what a replacement brings comes with its own mail.
+                slot.inbox = [other for other in slot.inbox if other is not item]
+                continue
+            event = mail.message.event
+            item.event, item.withheld = event, False
+            if slot.state is None and mail.token is not None:
+                assert isinstance(event, ExecutionStarted)
+                slot.state, slot.token = pending_state(slot.instance_id, event), mail.token
+                is_new = True
+        return is_new
 
     async def load(self, slot: Slot, *, history: bool) -> bool:
         """Fill the slot from the store. False: the execution it stands for is not there any more.

@@ -79,7 +79,7 @@ class Orchestrations:
             return slot.run(items, terminating_turn(self._owner.lease, slot, state, items, time))
         items = slot.whole_items()
         if not items:
-            self._owner.fetch(slot)
+            self._owner.fetch(slot, slot.inbox[:1])
             return None
         if slot.problem is not None:
             return None if self._is_held(slot, state) else self.quarantine(slot, slot.problem)
@@ -145,6 +145,7 @@ class Orchestrations:
         """Let the code see the items; tells when it held up everybody else."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        self._parts.turn = (slot, began)
         self._parts.poison.begin_turn(slot.instance_id, state.execution_id)
         try:
             time = turn_time(slot, items, self._parts.clock.now())
@@ -167,6 +168,7 @@ class Orchestrations:
                 )
             return turn
         finally:
+            self._parts.turn = None
             self._parts.poison.end_turn()
             took = loop.time() - began
             if took > _SLOW_TURN_S:

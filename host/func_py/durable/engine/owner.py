@@ -22,8 +22,8 @@ class Owner(Protocol):
         """Fill the slot from the store; it is busy until then, and enqueued afterwards."""
         ...
 
-    def fetch(self, slot: Slot) -> None:
-        """Read the payload of the first message; the slot is busy until then, and run after it."""
+    def fetch(self, slot: Slot, items: Sequence[Item]) -> None:
+        """Read payloads that were withheld; the slot is busy until then, and run after it."""
         ...
 
     def discard(self, items: Sequence[Item]) -> None:
@@ -40,6 +40,10 @@ class Owner(Protocol):
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run something in the background; an exception in it drops the partition."""
+        ...
+
+    def operate(self, work: Coroutine[None, None, None]) -> None:
+        """The same for code of entities, which takes its time."""
         ...
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from func_py.durable.engine.activities import task_key
 from func_py.durable.engine.background import Background
-from func_py.durable.engine.entities import Entities
+from func_py.durable.engine.entities import Entities, LiveBatch
 from func_py.durable.engine.loader import Loader, closed_turns
 from func_py.durable.engine.orchestrations import Orchestrations
 from func_py.durable.engine.outage import Retries
@@ -63,9 +63,11 @@ class Partition:
         self._slots: dict[str, Slot] = {}
         self._ready = ReadySlots(parts.turns)
         self._pumping = False
+        self._begins_operations = True
+        self._leaving = False
         self._closed = False
         self._retries = Retries(parts.clock, self.enqueue)
-        self._loader = Loader(
+        self.loader = Loader(
             parts.hub,
             parts.functions,
             parts.poison,
@@ -80,6 +82,7 @@ class Partition:
         self._early: list[Mail] | None = []
         """Mail that came before what was stored is recovered: it is newer than that."""
         self._background = Background(self._failed)
+        self._operations = Background(self._failed)
         self._context = contextvars.copy_context()
 
     @property
@@ -87,13 +90,26 @@ class Partition:
         """Is everything here that was stored when the lease began?"""
         return self._early is None
 
+    def slot(self, instance_id: str) -> Slot | None:
+        """What is held of an instance, to look at."""
+        return self._slots.get(instance_id)
+
+    def batch_of(self, instance_id: str) -> LiveBatch | None:
+        """What an entity does now."""
+        return self._entities.batches.get(instance_id)
+
+    @property
+    def takes_results(self) -> bool:
+        """Are results of activities for us, and not for the next owner?"""
+        return not self._leaving and not self._closed
+
     # ---- deliveries ------------------------------------------------------------------------
 
     async def recover(self) -> None:
         """Take over what the store holds for this partition; raises LeaseLost."""
         until = self._parts.clock.now() + self._parts.options.timer_horizon
         found = await self._parts.hub.recover(self.lease, until)
-        if self._closed:
+        if not self.takes_results:
             return
         self._horizon = until
         early, self._early = self._early, None
@@ -130,7 +146,7 @@ class Partition:
 
     def deliver(self, mail: Mail) -> None:
         """Put a message into its instance's inbox; stale mail and second deliveries are dropped."""
-        if self._closed or mail.epoch != self.lease.epoch:
+        if self._leaving or self._closed or mail.epoch != self.lease.epoch:
             return
         if self._early is not None:
             self._early.append(mail)
@@ -178,7 +194,7 @@ class Partition:
         self._put(timer.instance_id, Item(event, timer.execution_id, timer=timer.task_id))
 
     def _put(self, instance_id: str, item: Item) -> None:
-        if self._closed:
+        if not self.takes_results:
             return
         slot = self._slots.get(instance_id)
         if slot is None:
@@ -208,6 +224,9 @@ class Partition:
         self._pumping = False
         if self._closed:
             return
+        if not self._parts.heartbeat.is_fresh:
+            self._parts.heartbeat.then(self._pump_soon)
+            return
         batch: list[Running] = []
         for _ in range(self._parts.options.turns_per_slice):
             slot = self._ready.take()
@@ -228,6 +247,8 @@ class Partition:
 
     def _begin(self, slot: Slot) -> Running | None:
         """Let the slot have a turn; an orchestration has its place until that is stored."""
+        if slot.is_entity and not self._begins_operations:
+            return None
         try:
             running = self._processor(slot).begin(slot)
         except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
@@ -250,47 +271,53 @@ class Partition:
 
     def load(self, slot: Slot, *, history: bool) -> None:
         """See `Owner.load`."""
-        self._prepare(slot, history=history)
+        withheld = [item for item in slot.inbox[:1] if item.withheld]
+        self._prepare(slot, withheld, history=history)
 
-    def fetch(self, slot: Slot) -> None:
+    def fetch(self, slot: Slot, items: Sequence[Item]) -> None:
         """See `Owner.fetch`."""
-        self._prepare(slot, history=None)
+        self._prepare(slot, items, history=None)
 
-    def _prepare(self, slot: Slot, *, history: bool | None) -> None:
-        """Have a turn begin when what it needs was read; `history` None: what is not loaded yet."""
+    def _prepare(self, slot: Slot, withheld: Sequence[Item], *, history: bool | None) -> None:
+        """Have a turn begin when payloads were read and, unless `history` is None, the instance."""
         slot.busy = True
         if not slot.is_entity:
             self._parts.turns.take()
-        if slot.inbox and slot.inbox[0].withheld:
-            self.spawn(self._run_with(slot.inbox[0], slot, history=history))
-        else:
-            self.spawn(self._run_loaded(slot, history=history))
+        prepare = self._run_with if withheld else self._run_loaded
+        self.spawn(prepare(slot, withheld, history=history))
 
-    async def _run_with(self, item: Item, slot: Slot, *, history: bool | None) -> None:
-        """A turn that takes a large message, which is in memory no longer than it must."""
-        light = item.event
+    async def _run_with(
+        self, slot: Slot, withheld: Sequence[Item], *, history: bool | None
+    ) -> None:
+        """A turn that takes large messages, which are in memory no longer than they must."""
+        light = [item.event for item in withheld]
         async with self._parts.payloads.places:
-            commit = await self._run_loaded(slot, history=history)
+            commit = await self._run_loaded(slot, withheld, history=history)
             if commit is not None:
                 await asyncio.wait([commit])
-        # Unless it is stored now it waits again, without its payload.
-        item.event, item.withheld = light, True
+        # What is not stored now waits again, without its payload.
+        for item, event in zip(withheld, light, strict=True):
+            item.event, item.withheld = event, True
 
-    async def _run_loaded(self, slot: Slot, *, history: bool | None) -> _Commit | None:
+    async def _run_loaded(
+        self, slot: Slot, withheld: Sequence[Item], *, history: bool | None
+    ) -> _Commit | None:
         """Load, and let the slot have its turn at once, not behind others: it weighs something."""
         try:
-            running = await self._load(slot, history=history)
+            running = await self._load(slot, withheld, history=history)
             return None if running is None else self._commit([running])
         finally:
             if not slot.is_entity:
                 self._parts.turns.give(1)
 
-    async def _load(self, slot: Slot, *, history: bool | None) -> Running | None:
+    async def _load(
+        self, slot: Slot, withheld: Sequence[Item], *, history: bool | None
+    ) -> Running | None:
         generation = slot.generation
         before = list(slot.inbox)
         try:
-            there = await self._loader.fetch(slot, self.lease) or history is None
-            there = there or await self._loader.load(slot, history=bool(history))
+            there = await self.loader.fetch(slot, withheld, self.lease) or history is None
+            there = there or await self.loader.load(slot, history=bool(history))
         except StorageUnavailable as error:
             slot.busy = False
             self._later([slot], error)
@@ -316,7 +343,8 @@ class Partition:
             self._parts.lost(self, "a commit that was not answered had happened")
         elif not there:
             # Purged, replaced, or never there; what a replacement brings comes with its start mail.
-            self.discard(slot.inbox)
+            stray, slot.inbox = slot.inbox, []
+            self.discard(stray)
             self._detach(slot)
         elif slot.inbox:
             return self._begin(slot)
@@ -412,11 +440,11 @@ class Partition:
         slot.last_time = state.last_updated_at
         if turn.replaces_history:
             self._continued(slot, turn)
-        if turn.timers:
+        if turn.timers and not self._leaving:
             self._timers.add(t for t in turn.timers if t.fire_at < self._horizon)
         if turn.drop_activities:
             self._parts.pool.drop(slot.instance_id, state.execution_id)
-        if turn.activities:
+        if turn.activities and not self._leaving:
             self._parts.pool.dispatch(turn.activities)
         if state.status.is_terminal:
             slot.end_session()
@@ -455,7 +483,7 @@ class Partition:
         self._parts.sessions.dropped(slot)
         slot.forget()
         if self._closed or self._slots.get(slot.instance_id) is not slot:
-            self._parts.pool.release(i.task for i in items if i.task is not None)
+            self._hand_in(items)
         else:
             slot.inbox[:0] = items
 
@@ -499,18 +527,45 @@ class Partition:
         self.forget(slot)
         self._parts.sessions.dropped(slot)
         slot.forget()
-        # Results that no turn took: the calls run again when their rows are recovered.
-        self._parts.pool.release(item.task for item in slot.inbox if item.task is not None)
+        self._hand_in(slot.inbox)
         slot.inbox = []
+
+    def _hand_in(self, items: Sequence[Item]) -> None:
+        """Store the results that no turn of ours will take."""
+        for item in items:
+            if item.task is not None:
+                self._parts.exchange.hand_in(item.task, item.event)
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """See `Owner.spawn`."""
         self._background.spawn(work)
 
+    def operate(self, work: Coroutine[None, None, None]) -> None:
+        """See `Owner.operate`."""
+        self._operations.spawn(work)
+
     def _failed(self, error: BaseException) -> None:
         log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
         if not self._closed:
             self._parts.lost(self, str(error))
+
+    async def leave(self, patience_s: float) -> None:
+        """Take nothing more, store what was begun, and close. The next owner gets all the rest.
+
+        Operations of entities get `patience_s` seconds, in which the others are not kept waiting;
+        what lasts longer runs again there.
+        """
+        self._begins_operations = False
+        await self._operations.wait(patience_s)
+        self._leaving = True
+        self._timers.close()
+        while self._background or self._ready.has_next:
+            if self._parts.heartbeat.is_fresh:
+                self._pump()
+            else:
+                self._ready.clear()
+            await self._background.wait()
+        self.close()
 
     def close(self) -> None:
         """Run nothing more. Commits under way go on, but have no effects here."""
@@ -521,12 +576,7 @@ class Partition:
             self._detach(slot)
         self._ready.clear()
 
-    async def settle(self) -> None:
-        """Run the turns that are ready and wait until they are stored."""
-        while self._ready or self._background:
-            self._pump()
-            await self.wait_idle()
-
     async def wait_idle(self) -> None:
-        """Wait for commits and loads that are under way."""
+        """Wait for commits, loads and operations that are under way."""
         await self._background.wait()
+        await self._operations.wait()

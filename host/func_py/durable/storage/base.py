@@ -95,7 +95,10 @@ CONTRACT
 29. While `is_overdue`, others may take this host for dead: it has not given a sign of life for the
     time that they wait for one. `renew` ends that and tells which leases are still ours. What was
     taken from us meanwhile stays where it is (clauses 5 and 25); the rest is as it was.
-30. Payloads (input, result) of more than `HubInfo.payload_limit` characters are withheld, so that
+30. `whereabouts` is for people: it says who holds the partition of an instance, until when the
+    others leave it to that host without another sign of life, and who holds the activities of its
+    current execution. A provider without Capability.TRANSACTIONS may know of no activity.
+31. Payloads (input, result) of more than `HubInfo.payload_limit` characters are withheld, so that
     what waits does not fill the memory: messages and activities are given without them and say so
     (`withheld`). `read_mail` and `read_activity` give what was withheld whole, for as long as it is
     stored. Where the limit is None nothing is withheld. Histories and records that are asked for
@@ -104,7 +107,7 @@ CONTRACT
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum, auto
@@ -175,7 +178,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
     message: Message
     token: Token | None = None
     withheld: bool = False
-    """The event has a payload, which is not in it (clause 30)."""
+    """The event has a payload, which is not in it (clause 31)."""
 
 
 class Turn(msgspec.Struct, kw_only=True):
@@ -244,6 +247,18 @@ class HistoryPage(msgspec.Struct, frozen=True):
     next: Position | None = None
 
 
+class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has an instance (clause 30)."""
+
+    owner: str = ""
+    """Id of the host that holds its partition; empty: any host may have that at once."""
+    owner_until: datetime | None = None
+    """When others may have it unless the owner gives a sign of life before, by the store's clock.
+    None: when the owner dies, which is seen at once."""
+    activities: Mapping[int, str] = {}
+    """Task id → id of the host that holds the call; empty: nobody does."""
+
+
 class Recovered(msgspec.Struct, frozen=True):
     """What a partition had pending when it was acquired (clause 12)."""
 
@@ -286,7 +301,7 @@ class HubInfo:
     partition_count: int
     capabilities: frozenset[Capability]
     payload_limit: int | None = None
-    """Characters; see clause 30."""
+    """Characters; see clause 31."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -401,6 +416,10 @@ class TaskHub(Protocol):
         """
         ...
 
+    async def whereabouts(self, instance_id: str) -> Whereabouts:
+        """Who has an instance; it need not exist. Contract: 16, 30."""
+        ...
+
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """One page of instances; raises UserError for a bad continuation. Contract: 16, 17."""
         ...
@@ -445,7 +464,7 @@ class TaskHub(Protocol):
     async def read_mail(self, lease: Lease, message_id: str) -> Mail | None:
         """A message of our partition that was delivered without its payload, or None.
 
-        It has the token that it would have had. Contract: 30.
+        It has the token that it would have had. Contract: 31.
         """
         ...
 
@@ -487,7 +506,7 @@ class TaskHub(Protocol):
         ...
 
     async def read_activity(self, key: TaskKey) -> ActivityTask | None:
-        """An activity that was given without its input, or None. Contract: 30."""
+        """An activity that was given without its input, or None. Contract: 31."""
         ...
 
     async def complete_activity(self, key: TaskKey, result: Message) -> bool:

@@ -23,6 +23,7 @@ from func_py.durable.model import (
 )
 from func_py.durable.storage.azure.account import answers
 from func_py.durable.storage.azure.control import Control, Letter
+from func_py.durable.storage.azure.entity_mail import labelled
 from func_py.durable.storage.azure.history import Append, Checkpoint, HistoryConflict
 from func_py.durable.storage.azure.instances import etag_of
 from func_py.durable.storage.azure.parts import Parts, gather_all, in_order
@@ -100,6 +101,9 @@ class Committer:
             self._take_back(control, sent)
             return Lost(LostReason.REJECTED, str(error))
         self._settle(control, turn, sent)
+        for target, letter in sent.letters:
+            if await self._parts.hold(target, letter):
+                self._parts.deliver(target, [letter])
         return Committed(token)
 
     # ---- sending ---------------------------------------------------------------------------
@@ -108,8 +112,9 @@ class Committer:
         parts = self._parts
         nobody = await gather_all(parts.is_for_nobody(m) for m in turn.messages)
         messages = []
-        for message, dropped in zip(turn.messages, nobody, strict=True):
+        for position, (sent, dropped) in enumerate(zip(turn.messages, nobody, strict=True)):
             if not dropped:
+                message = labelled(sent, position)
                 sequence = parts.numbers.next()
                 messages.append((message, sequence, await parts.encode(message, sequence)))
         return _Outgoing(
@@ -232,7 +237,7 @@ class Committer:
     # ---- afterwards ------------------------------------------------------------------------
 
     def _settle(self, control: Control, turn: Turn, sent: _Sent) -> None:
-        """The turn is durable: hold what it made, deliver it, delete what it consumed."""
+        """The turn is durable: hold what it made, delete what it consumed."""
         parts = self._parts
         state = turn.state
         gone = control.consume(turn.consumed)
@@ -261,9 +266,6 @@ class Committer:
             if former is not None:
                 deleted.append(former)
         parts.delete_later(parts.work.queue, deleted)
-        for target, letter in sent.letters:
-            if target.keep(letter):
-                parts.deliver(target, [letter])
 
 
 def _fired(timer: TimerTask, turn: Turn) -> Message:

@@ -47,6 +47,7 @@ from func_py.durable.storage.base import (
     Recovered,
     TaskKey,
     Turn,
+    Whereabouts,
 )
 from func_py.errors import (
     ConfigError,
@@ -236,6 +237,12 @@ class AzureTaskHub:
         """See `TaskHub.read_history`."""
         place = after if isinstance(after, Place) else None
         return await self._read(self._opened.parts.store.read(instance_id, place))
+
+    async def whereabouts(self, instance_id: str) -> Whereabouts:
+        """See `TaskHub.whereabouts`. Who has taken a message out of a queue is not recorded."""
+        partition = partition_of(instance_id, self._partition_count)
+        owner, until = await self._read(self._opened.keeper.holder(partition))
+        return Whereabouts(owner=owner, owner_until=until)
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub.query_instances`."""

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from azure.core.exceptions import AzureError, HttpResponseError
@@ -111,6 +111,11 @@ class Keeper:
         """Who has which control queue."""
         assert self._leases is not None
         return await self._call(self._leases.owners())
+
+    async def holder(self, partition: int) -> tuple[str, datetime | None]:
+        """Who has a partition, and until when."""
+        assert self._leases is not None
+        return await self._call(self._leases.holder(partition))
 
     async def acquire(self, partitions: Collection[int], limit: int | None) -> Sequence[Lease]:
         """See `TaskHub.acquire`."""

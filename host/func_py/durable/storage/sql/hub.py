@@ -36,6 +36,7 @@ from func_py.durable.storage.base import (
     Recovered,
     TaskKey,
     Turn,
+    Whereabouts,
 )
 from func_py.durable.storage.registry import DEFAULT_PAYLOAD_LIMIT
 from func_py.durable.storage.sql.changes import (
@@ -60,7 +61,9 @@ from func_py.durable.storage.sql.reads import (
 )
 from func_py.durable.storage.sql.rows import (
     HistoryPosition,
+    holder_rows,
     host_rows,
+    lease_rows,
     read_host,
     read_timer,
     timer_rows,
@@ -89,7 +92,7 @@ class SqlTaskHub:
         partition_count: Of a hub that is created; what an existing one must have.
         poll_interval: How often an idle hub looks for messages that other processes stored.
         first_look: How soon after something happened, where nobody rings; the same by default.
-        payload_limit: Characters of an input or result; longer ones are withheld (clause 30).
+        payload_limit: Characters of an input or result; longer ones are withheld (clause 31).
     """
 
     def __init__(
@@ -198,7 +201,10 @@ class SqlTaskHub:
 
     async def renew(self) -> Sequence[Lease]:
         """See `TaskHub.renew`."""
-        return await self._writer.call(lambda c, o: o.leases(c))
+        if self.is_overdue:
+            # Whatever transaction comes next enters the hub again.
+            await self._writer.call(lambda c, o: None)
+        return await self._readers.read(self._own_leases)
 
     # ---- client ----------------------------------------------------------------------------
 
@@ -221,6 +227,11 @@ class SqlTaskHub:
         """See `TaskHub.read_history`."""
         assert after is None or isinstance(after, HistoryPosition)
         return await self._readers.read(lambda c: history_page(c, instance_id, after))
+
+    async def whereabouts(self, instance_id: str) -> Whereabouts:
+        """See `TaskHub.whereabouts`."""
+        partition = self._partition_of(instance_id)
+        return await self._readers.read(lambda c: self._whereabouts(c, instance_id, partition))
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub.query_instances`; raises UserError for a token that is none of ours."""
@@ -424,6 +435,20 @@ class SqlTaskHub:
         if "\0" in instance_id:
             raise ValueError("an instance id must not contain NUL characters")
         return partition_of(instance_id, self._partition_count)
+
+    def _own_leases(self, connection: Connection) -> list[Lease]:
+        rows = connection.document(lease_rows, "held_partitions", self._site.host_id)
+        return [Lease(partition, epoch) for partition, epoch in rows]
+
+    def _whereabouts(self, connection: Connection, instance_id: str, partition: int) -> Whereabouts:
+        lease = connection.row("lease", partition)
+        owner = lease[0] if lease is not None else None
+        holders = connection.document(holder_rows, "activity_holders", instance_id)
+        calls = dict(holders)
+        if owner is None or not self._dialect.is_alive(connection, owner):
+            return Whereabouts(activities=calls)
+        until = self._dialect.alive_until(connection, owner)
+        return Whereabouts(owner=owner, owner_until=until, activities=calls)
 
     def _live_hosts(self, connection: Connection) -> list[HostRecord]:
         rows = connection.document(host_rows, "hosts")

@@ -7,7 +7,7 @@ import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
@@ -23,7 +23,7 @@ from func_py.durable.storage.sql.migrations import load_migrations
 from func_py.durable.storage.sql.postgres.connection import PostgresConnection, Raw, open_session
 from func_py.durable.storage.sql.postgres.keeper import Keeper, channel_of
 from func_py.durable.storage.sql.queries import Row, load_queries
-from func_py.durable.storage.sql.rows import host_row, host_rows
+from func_py.durable.storage.sql.rows import from_micros, host_row, host_rows
 from func_py.errors import (
     InternalError,
     SchemaMismatch,
@@ -385,6 +385,11 @@ class PostgresDialect:
         """Its lease has not run out, by the server's clock."""
         row = connection.row("host_is_alive", host_id)
         return row is not None and bool(row[0])
+
+    def alive_until(self, connection: Connection, host_id: str) -> datetime | None:
+        """When its lease runs out."""
+        row = connection.row("host_alive_until", host_id)
+        return None if row is None else from_micros(row[0])
 
     def forget(self, host_id: str) -> None:
         """It has nothing outside the database."""

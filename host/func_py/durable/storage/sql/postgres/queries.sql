@@ -127,6 +127,11 @@ select exists (
       and greatest(renewed_at, pg_postmaster_start_time())
           + make_interval(secs => lease_ms / 1000.0) > clock_timestamp())
 
+-- name: host_alive_until
+select (extract(epoch from greatest(renewed_at, pg_postmaster_start_time())
+                           + make_interval(secs => lease_ms / 1000.0)) * 1000000)::bigint
+from hosts where hub = {hub} and host_id = $1::text
+
 -- name: host_number
 select number from hosts where host_id = $1::text
 
@@ -478,6 +483,11 @@ where i.hub = {hub} and i.instance_id = $1::text
 select coalesce(json_agg(json_build_array(i.instance_id, a.execution_id, a.task_id)), '[]')::text
 from activities a join instances i on i.number = a.number
 where a.hub = {hub} and a.partition = $1::integer and a.holder = $2::text
+
+-- name: activity_holders
+select coalesce(json_agg(json_build_array(a.task_id, coalesce(a.holder, ''))), '[]')::text
+from activities a join instances i on i.number = a.number and i.execution_id = a.execution_id
+where i.hub = {hub} and i.instance_id = $1::text
 
 -- name: free_activities
 update activities set holder = null
