@@ -108,7 +108,7 @@ class Host:
         self.host_id = host_id
         self.leases: dict[int, Lease] = {}
         self.payload_limit: int | None = None
-        """Of the hub (clause 31)."""
+        """Of the hub (clause 32)."""
         self._world = world
         self._seen: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""Cases for large payloads, which are withheld until somebody needs them: clause 31."""
+"""Cases for large payloads, which are withheld until somebody needs them: clause 32."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def large_call(host: Host) -> tuple[Instance, ActivityTask]:
 
 
 class PayloadCases:
-    """Clause 31."""
+    """Clause 32."""
 
     async def test_a_small_payload_is_not_withheld(self, world: World) -> None:
         host = await world.owner()

@@ -10,7 +10,7 @@ from conformance.client_cases import (
 from conformance.history_cases import PageCases
 from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases, WhereaboutsCases
 from conformance.moving_cases import MoveCases
-from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
+from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases, UnseenCases
 from conformance.payload_cases import PayloadCases
 from conformance.record_cases import HoldCases, RecordCases
 from conformance.sharing_cases import CompleteCases, KeepCases, OfferCases, TakeBackCases
@@ -132,8 +132,12 @@ class TestWhereabouts(WhereaboutsCases):
     """Clause 30."""
 
 
-class TestPayload(PayloadCases):
+class TestUnseen(UnseenCases):
     """Clause 31."""
+
+
+class TestPayload(PayloadCases):
+    """Clause 32."""
 
 
 class TestMove(MoveCases):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.engine import Host
 from support.process import COMMAND, HostProcess, running_host, wait_for
+
+from func_py.config.host_json import load_host_config
+from func_py.durable.model import RuntimeStatus
+from func_py.hub_client import configured_hub
 
 pytestmark = pytest.mark.e2e
 
@@ -91,6 +99,28 @@ def start(host: HostProcess, name: str, instance_id: str) -> None:
 @pytest.fixture
 def hub(root: Path) -> Hub:
     return Hub(root)
+
+
+def test_without_a_host_the_app_at_hand_is_replayed(root: Path, tmp_path: Path) -> None:
+    """The history is made in process, which is faster than a host."""
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=lambda *_: [".func-py"])
+
+    def blocking(context: Any) -> Generator[Any, Any, Any]:
+        yield context.wait_for_external_event("Go")
+
+    async def begin() -> None:
+        hub = configured_hub(load_host_config(tmp_path, {}))
+        async with Host(hub, {"blocking": blocking}) as host:
+            await host.client.start("blocking", instance_id="one")
+            await host.wait_for("one", RuntimeStatus.RUNNING)
+
+    asyncio.run(begin())
+    (tmp_path / "released").touch()
+
+    done = Hub(tmp_path).run("why", "one", "--app", str(tmp_path))
+
+    assert "- no host runs on this task hub" in done.stdout
+    assert "- it waits for the event 'Go', which has not come" in done.stdout
 
 
 def test_what_runs_in_a_host_is_told_by_the_command_and_by_the_api(

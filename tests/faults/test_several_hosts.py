@@ -273,3 +273,21 @@ async def test_of_two_hosts_that_start_one_id_at_once_one_does(cluster: Cluster)
         assert [type(outcome) for outcome in started].count(InstanceAlreadyExists) == 1
         await second.client.raise_event(instance_id, "Go", "1")
         assert (await first.wait_for(instance_id)).output == "1"
+
+
+async def test_an_instance_whose_function_went_with_another_host_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Host(sqlite_hub(tmp_path), {"here": patient}, {}) as here:
+        async with Host(sqlite_hub(tmp_path), {"there": patient}, {}) as there:
+            ids = [await there.client.start("there") for _ in range(8)]
+
+            async def one_waits() -> bool:
+                return "waits for another host" in caplog.text
+
+            await until(one_waits, "an instance that only the other host can run")
+        states = [await here.wait_for(instance_id) for instance_id in ids]
+
+    assert {state.status for state in states} == {RuntimeStatus.FAILED}
+    assert "(only there: orchestrator:there; only here: orchestrator:here)" in caplog.text
+    assert caplog.text.count("has other functions") == 2

@@ -40,6 +40,7 @@ from func_py.durable.storage.base import (
     TaskHub,
     TaskKey,
     Turn,
+    Unseen,
     Whereabouts,
 )
 
@@ -206,6 +207,10 @@ class WeakHub:
     async def take_back_activities(self, lease: Lease) -> Sequence[ActivityTask]:
         """See `TaskHub`."""
         return await self.hub.take_back_activities(lease)
+
+    async def unseen(self) -> Unseen:
+        """See `TaskHub`."""
+        return await self.hub.unseen()
 
     async def read_record(self, key: str) -> Record | None:
         """See `TaskHub`."""

@@ -183,6 +183,25 @@ async def test_without_a_host_that_is_why(commands: Opened) -> None:
     ]
 
 
+async def test_without_a_host_the_app_says_what_it_waits_for(
+    config: HostConfig, commands: Opened
+) -> None:
+    async with running(HastyHub(config)) as host:
+        await host.client.start("waits", instance_id="a")
+        await host.wait_for("a", RuntimeStatus.RUNNING)
+    async with commands() as hub:
+        same = await hub.why("a", {"waits": waits})
+        edited = await hub.why("a", {"waits": echo})
+        without = await hub.why("a", {})
+
+    assert [reason.kind for reason in same.reasons] == ["host", "event"]
+    assert same.reasons[1].text == "it waits for the event 'Go', which has not come"
+    assert edited.reasons[1].text == (
+        "its code asks for activity 'same' (#0), which is not in its history yet"
+    )
+    assert without.reasons[1].text.endswith(": the app has no orchestrator 'waits'")
+
+
 async def test_there_is_no_why_of_what_does_not_exist(host: Host, commands: Opened) -> None:
     async with commands() as hub:
         with pytest.raises(UserError, match=r"Could not find an .* with id 'nobody'"):

@@ -97,6 +97,7 @@ async def test_other_code_that_blocks_the_loop_is_told_by_its_stack(tmp_path: Pa
     blocked = answer.blocked
     assert blocked is not None
     assert blocked.orchestrator == ""
+    assert blocked.function.startswith("test_other_code_that_blocks")
     assert any(" in block: self._asked.wait(20)" in line for line in blocked.stack)
 
 

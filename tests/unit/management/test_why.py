@@ -6,11 +6,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.durable_functions import EntityId, RetryOptions
 from support.engine import Host, until
 from support.hubs import sqlite_hub
 from support.postgres_harness import PostgresHarness
@@ -41,6 +42,7 @@ from func_py.management.calls import ApiRequest
 from func_py.management.why import Explanation, OtherHosts
 from func_py.management.why.facts import Facts
 from func_py.management.why.reasons import reasons
+from func_py.management.why.side_channel import Blocked, HostAnswer
 
 Orchestration = Generator[Any, Any, Any]
 
@@ -71,8 +73,6 @@ def yields_nothing(context: Any) -> Orchestration:
 
 
 def asks_entity(context: Any) -> Orchestration:
-    from azure.durable_functions import EntityId
-
     return (yield context.call_entity(EntityId("slow", "one"), "add", 1))
 
 
@@ -210,6 +210,20 @@ async def test_a_wide_fan_out_does_not_fill_the_screen(site: Site) -> None:
         await until_said(host, "one", "activity 'dig' (#9) runs", "… and 10 more")
 
 
+async def test_a_call_that_will_be_retried_says_so(site: Site) -> None:
+    def retries(context: Any) -> Orchestration:
+        options = RetryOptions(
+            first_retry_interval_in_milliseconds=60_000, max_number_of_attempts=3
+        )
+        yield context.call_activity_with_retry("fails", options, 1)
+
+    async with site.host(orchestrators={"retries": retries}) as host:
+        host.activities.functions["fails"] = lambda _: 1 / 0
+        await host.client.start("retries", instance_id="one")
+
+        await until_said(host, "one", "timer #1 until ", " UTC, in ", ", to retry activity 'fails'")
+
+
 async def test_a_child_is_named_with_its_status(site: Site) -> None:
     async with site.host() as host:
         await host.client.start("parent", instance_id="one")
@@ -247,7 +261,7 @@ async def test_an_entity_is_told_with_what_it_does_and_what_waits(site: Site) ->
             "`func-py why @slow@one` says what that does",
         )
         # Its first operation is not stored yet, and so neither is the entity.
-        await until_said(host, "@slow@one", "operations 'add' are in hand for ")
+        await until_said(host, "@slow@one", "operation 'add' is in hand for ")
         await host.client.signal_entity("slow", "one", "reset", None)
         await until_said(host, "@slow@one", "operations that wait for their turn: 'reset'")
 
@@ -281,7 +295,7 @@ async def test_entities_beyond_the_limit_say_so(site: Site) -> None:
     options = EngineOptions(max_entities=1)
     async with site.host(entities={"slow": slow}, options=options) as host:
         await host.client.signal_entity("slow", "a", "add", None)
-        await until_said(host, "@slow@a", "operations 'add' are in hand")
+        await until_said(host, "@slow@a", "operation 'add' is in hand")
         await host.client.signal_entity("slow", "b", "add", None)
 
         await until_said(
@@ -303,7 +317,7 @@ async def test_a_history_that_the_code_does_not_fit_is_told_before_it_fails(site
             "activity 'dig' (#0)",
         )
 
-    assert found.reasons[0].kind == "held"
+    assert [reason.kind for reason in found.reasons] == ["held", "timer"]
 
 
 async def test_an_instance_held_for_other_code_says_so(site: Site) -> None:
@@ -345,7 +359,7 @@ async def test_an_orchestrator_that_no_host_has_is_told_with_the_nearest_name(si
     async with site.host(orchestrators={"aproves": approves}) as host:
         found = await until_said(host, "one", "'approves' doesn't exist", "mean 'aproves'?")
 
-    assert found.reasons[0].kind == "function"
+    assert [reason.kind for reason in found.reasons] == ["function", "timer"]
 
 
 async def test_an_orchestrator_that_only_another_host_has_is_told(site: Site) -> None:
@@ -520,10 +534,9 @@ async def test_activities_that_wait_for_a_thread_are_told_with_the_limit(site: S
         )
 
 
-def test_of_a_host_that_cannot_be_asked_what_is_stored_is_told() -> None:
-    now = RealClock().now()
-    due = now + timedelta(hours=2)
-    state = InstanceState(
+def digging(now: datetime) -> InstanceState:
+    """An instance of `digs`."""
+    return InstanceState(
         instance_id="one",
         execution_id="x",
         name="digs",
@@ -531,6 +544,47 @@ def test_of_a_host_that_cannot_be_asked_what_is_stored_is_told() -> None:
         created_at=now,
         last_updated_at=now,
     )
+
+
+@pytest.mark.parametrize(
+    ("blocked", "text"),
+    [
+        (None, "the host (process 7) does not answer: it is stopped, or code written in C"),
+        (
+            Blocked(stack=["a.py:1 in slow: sleep()"], function="slow", seconds=12.4),
+            "has done nothing else for 12 s or longer: code in 'slow' blocks its event loop. As a",
+        ),
+        (
+            Blocked(stack=["a.py:1 in o: sleep()"], orchestrator="o", instance_id="i", seconds=1.0),
+            "orchestrator 'o' (instance 'i') blocks its event loop. What waits or computes",
+        ),
+        (Blocked(stack=["x.py:1 in f: g()"], seconds=1.0), "something blocks its event loop"),
+    ],
+)
+def test_a_host_that_cannot_answer_is_the_first_reason(blocked: Blocked | None, text: str) -> None:
+    now = RealClock().now()
+    functions = ["orchestrator:digs", "activity:dig"]
+    found = reasons(
+        Facts(
+            state=digging(now),
+            events=[TaskScheduled(timestamp=now, task_id=0, name="dig", input=None)],
+            hosts=OtherHosts([HostRecord(host_id="h", started_at=now, functions=functions)]),
+            answers=[HostAnswer(host_id="h", process=7, blocked=blocked)],
+            whereabouts=Whereabouts(owner="h", activities={0: "h"}),
+            children={},
+            now=now,
+        )
+    )
+
+    assert text in found[0].text
+    assert found[0].text.endswith(blocked.stack[0] if blocked else "holds its interpreter")
+    assert [reason.kind for reason in found] == ["blocked", "activity"]
+    assert found[1].text.endswith("; it runs or waits in process 7")
+
+
+def test_of_a_host_that_cannot_be_asked_what_is_stored_is_told() -> None:
+    now = RealClock().now()
+    due = now + timedelta(hours=2)
     events: list[HistoryEvent] = [
         TaskScheduled(timestamp=now, task_id=0, name="dgi", input=None),
         TaskScheduled(timestamp=now, task_id=1, name="dig", input=None),
@@ -542,7 +596,7 @@ def test_of_a_host_that_cannot_be_asked_what_is_stored_is_told() -> None:
 
     found = reasons(
         Facts(
-            state=state,
+            state=digging(now),
             events=events,
             hosts=hosts,
             answers=[],

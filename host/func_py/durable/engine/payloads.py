@@ -14,7 +14,7 @@ ReadActivity = Callable[[TaskKey], Awaitable[ActivityTask | None]]
 
 
 class Payloads:
-    """What clause 31 of the storage contract gives to the engine.
+    """What clause 32 of the storage contract gives to the engine.
 
     `places`: whoever reads the payload of a message holds one until its turn is stored. So a hub
     full of large messages is worked on without holding more than some of them.

@@ -8,15 +8,22 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from func_py.durable.model import HistoryEvent, InstanceState, new_id, partition_of
+from func_py.durable.model import (
+    HistoryEvent,
+    InstanceState,
+    TimerFired,
+    TimerTask,
+    new_id,
+    partition_of,
+)
 from func_py.durable.moving.file import PendingLine
 from func_py.durable.storage.base import (
-    Capability,
     HostRecord,
     HubInfo,
     InstanceQuery,
     Lease,
     Loaded,
+    Mail,
     TaskHub,
     TaskKey,
 )
@@ -34,12 +41,6 @@ PREFIXES = ("", "@")
 def new_host(started_at: datetime) -> HostRecord:
     """Whoever moves a hub is one of its hosts, without functions."""
     return HostRecord(host_id=new_id(), started_at=started_at)
-
-
-def refuse_weak(info: HubInfo) -> None:
-    """Raises UserError for a store whose hubs cannot be moved."""
-    if Capability.TRANSACTIONS not in info.capabilities:
-        raise UserError(f"Task hubs of the provider {info.provider} cannot be moved.")
 
 
 async def refuse_company(hub: TaskHub, info: HubInfo, host: HostRecord) -> None:
@@ -81,22 +82,34 @@ class Pending:
         for lease in self._leases:
             recovered = await self._hub.recover(lease, _END_OF_TIME)
             for mail in recovered.mail:
-                self._of(mail.message.instance_id).mail.append(mail.message)
-                if mail.withheld:
-                    self._withheld.add(mail.message.id)
+                self._add_mail(mail)
             for timer in recovered.timers:
                 self._of(timer.instance_id).timers.append(timer)
             for activity in recovered.activities:
                 self._of(activity.instance_id).activities.append(activity)
 
+    def _add_mail(self, mail: Mail) -> None:
+        message, event = mail.message, mail.message.event
+        if mail.withheld:
+            self._withheld.add(message.id)
+        if isinstance(event, TimerFired):
+            # The way in which timers of a former host come back.
+            timer = TimerTask(
+                instance_id=message.instance_id,
+                execution_id=message.execution_id,
+                task_id=event.task_id,
+                fire_at=event.fire_at,
+            )
+            self._of(message.instance_id).timers.append(timer)
+        else:
+            self._of(message.instance_id).mail.append(message)
+
     def _of(self, instance_id: str) -> PendingLine:
         return self._lines.setdefault(instance_id, PendingLine(instance_id=instance_id))
 
-    async def take(self, instance_id: str) -> PendingLine | None:
-        """What waits for an instance, whole; None when there is nothing, or it was taken."""
-        line = self._lines.pop(instance_id, None)
-        if line is None:
-            return None
+    async def take(self, instance_id: str) -> PendingLine:
+        """What waits for an instance, whole; it is taken once."""
+        line = self._lines.pop(instance_id, None) or PendingLine(instance_id=instance_id)
         line.timers.sort(key=lambda timer: (timer.fire_at, timer.task_id))
         line.activities.sort(key=lambda activity: (activity.execution_id, activity.task_id))
         lease = self._leases[partition_of(instance_id, len(self._leases))]
@@ -114,7 +127,7 @@ class Pending:
 
 def _there(found: T | None, what: str) -> T:
     if found is None:
-        raise InternalError(f"'{what}' went away while nobody else was there")
+        raise InternalError(f"'{what}' is gone, and nobody was there")
     return found
 
 
@@ -135,12 +148,22 @@ class Reading:
         self._events = [] if loaded is None else list(loaded.history)
         self._more = None if loaded is None else loaded.more
 
-    async def take(self, count: int) -> Sequence[HistoryEvent]:
+    async def next_page(self) -> list[HistoryEvent]:
+        """Some events; none at the end."""
+        if not self._events and self._more is not None:
+            await self._read_on()
+        taken, self._events = self._events, []
+        return taken
+
+    async def _read_on(self) -> None:
+        page = await self._hub.read_history(self._instance_id, self._more)
+        self._events += page.events
+        self._more = page.next
+
+    async def take(self, count: int) -> list[HistoryEvent]:
         """The next events; fewer at the end."""
         while len(self._events) < count and self._more is not None:
-            page = await self._hub.read_history(self._instance_id, self._more)
-            self._events += page.events
-            self._more = page.next
+            await self._read_on()
         taken = self._events[:count]
         del self._events[:count]
         return taken

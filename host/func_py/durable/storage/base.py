@@ -98,7 +98,10 @@ CONTRACT
 30. `whereabouts` is for people: it says who holds the partition of an instance, until when the
     others leave it to that host without another sign of life, and who holds the activities of its
     current execution. A provider without Capability.TRANSACTIONS may know of no activity.
-31. Payloads (input, result) of more than `HubInfo.payload_limit` characters are withheld, so that
+31. Without Capability.TRANSACTIONS, mail and activities that a dead host had in its hands may be
+    absent from `recover` for a while. `unseen` counts what is stored and cannot be read now; once a
+    partition has been ours for the time that it names, only timers are (clause 12).
+32. Payloads (input, result) of more than `HubInfo.payload_limit` characters are withheld, so that
     what waits does not fill the memory: messages and activities are given without them and say so
     (`withheld`). `read_mail` and `read_activity` give what was withheld whole, for as long as it is
     stored. Where the limit is None nothing is withheld. Histories and records that are asked for
@@ -109,7 +112,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Protocol
 
@@ -178,7 +181,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
     message: Message
     token: Token | None = None
     withheld: bool = False
-    """The event has a payload, which is not in it (clause 31)."""
+    """The event has a payload, which is not in it (clause 32)."""
 
 
 class Turn(msgspec.Struct, kw_only=True):
@@ -259,6 +262,15 @@ class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
     """Task id → id of the host that holds the call; empty: nobody does."""
 
 
+class Unseen(msgspec.Struct, frozen=True):
+    """What is stored and cannot be read now (clause 31)."""
+
+    count: int
+    """Messages, timers and activities; never fewer than there are."""
+    within: timedelta
+    """How long after its partition was acquired the last of it can be read, but for timers."""
+
+
 class Recovered(msgspec.Struct, frozen=True):
     """What a partition had pending when it was acquired (clause 12)."""
 
@@ -301,7 +313,7 @@ class HubInfo:
     partition_count: int
     capabilities: frozenset[Capability]
     payload_limit: int | None = None
-    """Characters; see clause 31."""
+    """Characters; see clause 32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -464,7 +476,7 @@ class TaskHub(Protocol):
     async def read_mail(self, lease: Lease, message_id: str) -> Mail | None:
         """A message of our partition that was delivered without its payload, or None.
 
-        It has the token that it would have had. Contract: 31.
+        It has the token that it would have had. Contract: 32.
         """
         ...
 
@@ -506,7 +518,7 @@ class TaskHub(Protocol):
         ...
 
     async def read_activity(self, key: TaskKey) -> ActivityTask | None:
-        """An activity that was given without its input, or None. Contract: 31."""
+        """An activity that was given without its input, or None. Contract: 32."""
         ...
 
     async def complete_activity(self, key: TaskKey, result: Message) -> bool:
@@ -530,6 +542,10 @@ class TaskHub(Protocol):
 
         The owner calls this now and then while other hosts live or after one of them died.
         """
+        ...
+
+    async def unseen(self) -> Unseen:
+        """What of our partitions nobody can read now. Contract: 16, 31."""
         ...
 
     async def discard(

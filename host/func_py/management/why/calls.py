@@ -66,7 +66,9 @@ def _elsewhere(facts: Facts, asked: TaskScheduled) -> Reason:
         return Reason("activity", f"{text} and has no answer")
     if not facts.hosts.has(holder):
         return Reason("activity", f"{text}; no host has taken it up yet")
-    return Reason("activity", f"{text}; it runs or waits on {host_words(holder)}")
+    silent = [answer.process for answer in facts.answers if answer.host_id == holder]
+    where = f"in process {silent[0]}" if silent else f"on {host_words(holder)}"
+    return Reason("activity", f"{text}; it runs or waits {where}")
 
 
 def _line(facts: Facts, process: int, waiting: Waiting) -> Reason:

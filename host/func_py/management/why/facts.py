@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from func_py.durable.engine.live import LiveInstance
 from func_py.durable.model import (
     HistoryEvent,
     InstanceState,
@@ -70,6 +71,8 @@ class Facts:
     """Those of the hub that live."""
     answers: Sequence[HostAnswer]
     """Of those that could be asked."""
+    replayed: LiveInstance | None = None
+    """What a replay outside of a host has shown, if there was one."""
     whereabouts: Whereabouts
     """By the store."""
     children: Mapping[str, RuntimeStatus]

@@ -42,6 +42,8 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
     stack: Sequence[str]
     """`file:line in function: source`, the outermost first; from the first frame of user code on,
     where there is one."""
+    function: str = ""
+    """The outermost function of user code; empty where there is none."""
     orchestrator: str = ""
     """Whose turn it is; empty when it is other code."""
     instance_id: str = ""
@@ -162,17 +164,19 @@ class SideChannel:
 
     def _blocked(self) -> Blocked:
         turn = self._turn()
-        frame = sys._current_frames().get(self._loop_thread)
-        frames = user_frames(traceback.extract_stack(frame)) if frame is not None else []
+        whole = traceback.extract_stack(sys._current_frames()[self._loop_thread])
+        frames = user_frames(whole)
+        function = frames[0].name if len(frames) < len(whole) else ""
         if len(frames) > _MOST_FRAMES:
             half = _MOST_FRAMES // 2
             frames = [*frames[:half], *frames[-half:]]
         stack = [f"{f.filename}:{f.lineno} in {f.name}: {f.line}" for f in frames]
         if turn is None:
-            return Blocked(stack=stack, seconds=self._loop_patience_s)
+            return Blocked(stack=stack, function=function, seconds=self._loop_patience_s)
         instance_id, orchestrator, began = turn
         return Blocked(
             stack=stack,
+            function=function,
             orchestrator=orchestrator,
             instance_id=instance_id,
             seconds=max(self._loop_patience_s, self._loop.time() - began),

@@ -26,6 +26,7 @@ from func_py.durable.storage.azure.control import Control, Letter
 from func_py.durable.storage.azure.entity_mail import labelled
 from func_py.durable.storage.azure.history import Append, Checkpoint, HistoryConflict
 from func_py.durable.storage.azure.instances import etag_of
+from func_py.durable.storage.azure.messages import born_held
 from func_py.durable.storage.azure.parts import Parts, gather_all, in_order
 from func_py.durable.storage.azure.queues import Held
 from func_py.durable.storage.azure.starts import Starts
@@ -118,7 +119,7 @@ class Committer:
                 sequence = parts.numbers.next()
                 messages.append((message, sequence, await parts.encode(message, sequence)))
         return _Outgoing(
-            [await parts.work.encode(task) for task in turn.activities],
+            [await parts.work.encode(task, born_held(task)) for task in turn.activities],
             [
                 await parts.encode(_fired(timer, turn), parts.numbers.next())
                 for timer in turn.timers

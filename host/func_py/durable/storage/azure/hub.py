@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from azure.core.exceptions import (
@@ -24,7 +24,7 @@ from func_py.durable.model import (
     split_entity_id,
 )
 from func_py.durable.storage.azure.account import Account, answers
-from func_py.durable.storage.azure.building import create_hub, delete_hub
+from func_py.durable.storage.azure.building import another_count, create_hub, delete_hub
 from func_py.durable.storage.azure.members import status_of
 from func_py.durable.storage.azure.names import HubNames
 from func_py.durable.storage.azure.opened import AzureOptions, OpenHub
@@ -47,10 +47,10 @@ from func_py.durable.storage.base import (
     Recovered,
     TaskKey,
     Turn,
+    Unseen,
     Whereabouts,
 )
 from func_py.errors import (
-    ConfigError,
     InstanceNotFinished,
     StorageUnavailable,
     TaskHubNotFound,
@@ -102,13 +102,7 @@ class AzureTaskHub:
             if not found:
                 raise TaskHubNotFound(location)
             if len(found) != self._partition_count:
-                raise ConfigError(
-                    "host.json",
-                    "extensions.durableTask.storageProvider.partitionCount",
-                    f"is {self._partition_count}, but the task hub was made with {len(found)}",
-                    "It cannot be changed: messages would go where nobody looks. "
-                    "Use the former value, or another hubName.",
-                )
+                raise another_count(self._partition_count, len(found))
             stack = AsyncExitStack()
             clients = await stack.enter_async_context(self.account.clients())
             opened = OpenHub(
@@ -436,6 +430,19 @@ class AzureTaskHub:
         opened.checked(lease)
         await self._sweep(opened)
         return sorted_tasks(opened.fresh.pop(lease.partition, []))
+
+    async def unseen(self) -> Unseen:
+        """See `TaskHub.unseen`. The service counts messages, hidden or not."""
+        return await self._read(self._unseen())
+
+    async def _unseen(self) -> Unseen:
+        parts = self._opened.parts
+        await parts.settle()
+        held = len(parts.work.everything())
+        held += sum(control.message_count() for control in parts.controls.values())
+        queues = [parts.work.queue, *(control.queue for control in parts.controls.values())]
+        stored = sum(await gather_all(queue.count() for queue in queues))
+        return Unseen(max(0, stored - held), timedelta(seconds=parts.hidden_s))
 
     async def discard(
         self, lease: Lease, messages: Collection[str], activities: Collection[TaskKey]

@@ -36,6 +36,7 @@ from func_py.durable.storage.base import (
     Recovered,
     TaskKey,
     Turn,
+    Unseen,
     Whereabouts,
 )
 from func_py.durable.storage.registry import DEFAULT_PAYLOAD_LIMIT
@@ -92,7 +93,7 @@ class SqlTaskHub:
         partition_count: Of a hub that is created; what an existing one must have.
         poll_interval: How often an idle hub looks for messages that other processes stored.
         first_look: How soon after something happened, where nobody rings; the same by default.
-        payload_limit: Characters of an input or result; longer ones are withheld (clause 31).
+        payload_limit: Characters of an input or result; longer ones are withheld (clause 32).
     """
 
     def __init__(
@@ -326,6 +327,10 @@ class SqlTaskHub:
     async def take_back_activities(self, lease: Lease) -> Sequence[ActivityTask]:
         """See `TaskHub.take_back_activities`."""
         return await self._writer.call(lambda c, o: o.take_back(c, lease))
+
+    async def unseen(self) -> Unseen:
+        """See `TaskHub.unseen`: nothing is."""
+        return Unseen(0, timedelta())
 
     async def discard(
         self, lease: Lease, messages: Collection[str], activities: Collection[TaskKey]

@@ -34,6 +34,9 @@ from func_py.errors import (
 
 _OLDEST_SERVER = 14
 
+_LOOKS = 3
+"""How often in a lease time a host that waits for the hub's lock looks at who has it."""
+
 _TABLES = (
     "origins",
     "history",
@@ -198,7 +201,7 @@ class PostgresDialect:
 
     def _open_writer(self) -> Raw:
         raw = open_session(self._parameters, self._schema)
-        raw.execute(f"set lock_timeout = {self._lease_ms}")
+        raw.execute(f"set lock_timeout = {max(1, self._lease_ms // _LOOKS)}")
         return raw
 
     def connect_reader(self) -> Connection:
@@ -280,19 +283,20 @@ class PostgresDialect:
     def _begin(
         self, connection: PostgresConnection, calls: Sequence[tuple[str, Sequence[object]]]
     ) -> list[tuple[Any, ...]]:
-        try:
-            return connection.begin(*calls)
-        except pg.LockNotAvailable:
-            # A host that was stopped amid a transaction, by whatever, holds the others up only as
-            # long as it may be silent at all. (`idle_in_transaction_session_timeout` is no help:
-            # the flush message that ends a pipeline of the driver disarms it.)
-            connection.raw.execute("rollback")
-            connection.execute("end_idle_holders", _lock_key(self._lock_name), self._lease_ms)
-        except psycopg.OperationalError:
-            if not connection.is_lost:
-                raise
-            # It may have been lost long ago, and the server be there again.
-            connection.revive()
+        for _ in range(2 * _LOOKS):
+            try:
+                return connection.begin(*calls)
+            except pg.LockNotAvailable:
+                # A host that was stopped amid a transaction, by whatever, holds the others up only
+                # as long as it may be silent at all. (`idle_in_transaction_session_timeout` is no
+                # help: the flush message that ends a pipeline of the driver disarms it.)
+                connection.raw.execute("rollback")
+                connection.execute("end_idle_holders", _lock_key(self._lock_name), self._lease_ms)
+            except psycopg.OperationalError:
+                if not connection.is_lost:
+                    raise
+                # It may have been lost long ago, and the server be there again.
+                connection.revive()
         return connection.begin(*calls)
 
     @staticmethod

@@ -11,12 +11,13 @@ select pg_advisory_xact_lock($1::bigint), pg_current_xact_id()::text
 select pg_advisory_xact_lock_shared($1::bigint), pg_current_xact_id()::text
 
 -- name: end_idle_holders
+-- Those that wait for their client: between statements, or amid a pipeline, which counts as active.
 select pg_terminate_backend(a.pid)
 from pg_locks l join pg_stat_activity a on a.pid = l.pid
 where l.locktype = 'advisory' and l.granted and l.objsubid = 1
   and l.database = (select oid from pg_database where datname = current_database())
   and (l.classid::bigint << 32 | l.objid::bigint) = $1::bigint
-  and a.state like 'idle in transaction%'
+  and a.wait_event_type = 'Client'
   and a.state_change + make_interval(secs => $2::integer / 1000.0) < clock_timestamp()
 
 -- name: transaction_status
