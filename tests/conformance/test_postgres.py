@@ -459,9 +459,13 @@ class TestHubs:
 
     @staticmethod
     def go_back_to_version_1(harness: PostgresHarness) -> None:
-        """What the second migration did is undone."""
+        """What the later migrations did is undone."""
         schema = harness.schema
         harness.execute(
+            f"alter table {schema}.messages drop column whole;"
+            f"alter table {schema}.activities drop column large_input;"
+            f"alter table {schema}.origins drop column large_input;"
+            f"alter table {schema}.instances drop column large_output;"
             f"alter table {schema}.hosts drop column lease_ms;"
             f"alter table {schema}.hubs add column lease_ms integer not null default 15000;"
             f"insert into {schema}.hosts (hub, host_id, boot_id, started_at, functions)"

@@ -62,12 +62,14 @@ class Activities:
     def __init__(self, functions: Mapping[str, Callable[[Any], Any]]) -> None:
         self.functions = dict(functions)
         self.calls: list[ActivityTask] = []
+        self.keeps_calls = True
 
     async def run(self, task: ActivityTask) -> ActivityResult:
         """See `ActivityRunner.run`."""
         if task.name not in self.functions:
             raise FunctionNotRegistered("activity", task.name, sorted(self.functions))
-        self.calls.append(task)
+        if self.keeps_calls:
+            self.calls.append(task)
         try:
             value = self.functions[task.name](msgspec.json.decode(task.input or "null"))
             if inspect.isawaitable(value):

@@ -61,9 +61,15 @@ class Entities:
             self._owner.load(slot, history=False)
             return None
         entity = state.entity or EntityState()
-        limit = 1 if self._is_careful(slot) else self._parts.options.max_entity_batch
         is_plain = entity.locked_by is None and not entity.queue
-        items = slot.inbox[:limit] if is_plain else slot.inbox
+        items = slot.whole_items()
+        if not items or (len(items) < len(slot.inbox) and not is_plain):
+            # Who may pass by the holder of a lock, or is it, is said in the payload.
+            withheld = [item for item in slot.inbox if item.withheld]
+            self._owner.fetch(slot, withheld[:1] if is_plain else withheld)
+            return None
+        limit = 1 if self._is_careful(slot) else self._parts.options.max_entity_batch
+        items = items[:limit] if is_plain else items
         count = deletion_in(items)
         if count == 0 or (count < len(items) and not is_plain):
             # A purge asks for no lock: it is what helps when a holder never releases its own.

@@ -77,6 +77,10 @@ class Orchestrations:
             slot.inbox = []
             time = turn_time(slot, items, self._parts.clock.now())
             return slot.run(items, terminating_turn(self._owner.lease, slot, state, items, time))
+        items = slot.whole_items()
+        if not items:
+            self._owner.fetch(slot, slot.inbox[:1])
+            return None
         if slot.problem is not None:
             return None if self._is_held(slot, state) else self.quarantine(slot, slot.problem)
         poison = self._parts.poison
@@ -98,10 +102,12 @@ class Orchestrations:
             )
         reach("turn.before_code")
         turn = self._run(slot, state, items)
-        slot.inbox = []
+        slot.inbox = slot.inbox[len(items) :]
         reach("turn.after_code")
         if turn is None:
             self._owner.discard(items)
+            if slot.inbox:
+                self._owner.enqueue(slot)
             return None
         return slot.run(items, turn)
 
@@ -290,7 +296,8 @@ class Orchestrations:
         if slot.session is not None:
             slot.end_session()
             self._parts.sessions.dropped(slot)
-        items, slot.inbox = slot.inbox, []
+        items = slot.whole_items()
+        slot.inbox = slot.inbox[len(items) :]
         kind = type(error).__name__ if isinstance(error, FuncPyError) else "InternalError"
         failure = FailureDetails(type=kind, message=str(error) or kind)
         time = turn_time(slot, items, self._parts.clock.now())
