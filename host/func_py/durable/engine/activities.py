@@ -145,6 +145,11 @@ class ActivityPool:
         return len(self._queue)
 
     @property
+    def busy(self) -> int:
+        """Calls out of the queue that have not ended."""
+        return len(self._workers)
+
+    @property
     def idle(self) -> int:
         """Calls that could begin at once if there were any."""
         return 0 if self._queue or self._closed else max(0, self.limit - len(self._workers))
