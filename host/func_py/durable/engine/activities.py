@@ -43,6 +43,8 @@ class LiveCall(msgspec.Struct, frozen=True, kw_only=True):
     """When it was begun; None: it waits."""
     ahead: int = 0
     """How many calls wait before it."""
+    place: str = ""
+    """Where its code stands, `file:line in function: source`, where that is known."""
     full_threads: int = 0
     """How many threads there are, while it waits for one of them; otherwise 0."""
 
