@@ -16,6 +16,7 @@ from func_py.durable.engine.activities import ActivityPool
 from func_py.durable.engine.exchange import Exchange
 from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.outage import Outage
+from func_py.durable.engine.payloads import Payloads
 from func_py.durable.engine.poison import Poison
 from func_py.durable.model import ActivityResult, ActivityTask
 from func_py.durable.storage.base import TaskHub
@@ -48,14 +49,16 @@ class Bench:
         self.board = Board()
         self.may_end = asyncio.Semaphore(0)
         outage = Outage()
+        store = sqlite_hub(directory)
         self.pool = ActivityPool(
             self,
             WORKERS,
             lambda task, result: None,
             self._nowhere,
             Poison(None, "host", 1),
+            Payloads(store.read_activity, None, 1),
             self.clock,
-            Heartbeat(sqlite_hub(directory), self._nothing, outage),
+            Heartbeat(store, self._nothing, outage),
         )
         hub = cast("TaskHub", self.board)  # the only part of one that an exchange offers to
         self.exchange = Exchange(hub, self.pool, ["work"], self.clock, outage, self._nothing)
