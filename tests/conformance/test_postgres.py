@@ -361,6 +361,29 @@ class TestArrays:
             text_array(column)
 
 
+class TestPlans:
+    """What a turn costs does not grow with what else is stored."""
+
+    async def test_rows_are_found_by_an_index_though_the_tables_are_empty(
+        self, new_world: NewWorld
+    ) -> None:
+        """The server keeps the plans that it made then."""
+        world = new_world()
+        await world.harness.hub().create_hub()
+        dialect = harness_of(world).dialect()
+        with closing(dialect.connect()) as connection:
+            texts: dict[str, str] = vars(connection)["_texts"]
+            plans = {
+                name: str(
+                    connection.raw.execute(f"explain (generic_plan, format json) {text}").fetchone()
+                )
+                for name, text in texts.items()
+                if "unnest" in text
+            }
+        assert "delete_activities" in plans
+        assert [name for name, plan in plans.items() if "Seq Scan" in plan] == []
+
+
 class TestHubs:
     """Many hubs share one schema; installations have one each."""
 

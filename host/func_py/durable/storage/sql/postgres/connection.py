@@ -28,6 +28,7 @@ _PREPARED = 512
 _SESSION = """
 select set_config('search_path', quote_ident($1), false),
        set_config('timezone', 'UTC', false),
+       set_config('jit', 'off', false),
        set_config('default_transaction_isolation', 'read committed', false),
        set_config('default_transaction_read_only', $2, false),
        set_config('synchronous_commit',
