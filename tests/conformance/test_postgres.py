@@ -222,7 +222,7 @@ class TestLeases:
         self, new_world: NewWorld
     ) -> None:
         """Clauses 5, 22 and 23."""
-        world = new_world(poll=HOUR)  # it finds out later, by what it does
+        world = new_world(poll=HOUR, lease=HOUR)  # it finds out by what it does
         late, heir = await world.owner(), await world.host()
         instance = await late.running("a")
         await late.hub.hold_record("timer")
@@ -260,7 +260,7 @@ class TestLeases:
         self, new_world: NewWorld
     ) -> None:
         """Clause 29; and it is told that its leases are gone."""
-        world = new_world(poll=HOUR)  # it finds out by what it does
+        world = new_world(poll=HOUR, lease=HOUR)  # it finds out by what it does
         late, heir = await world.owner(), await world.host()
         known = await late.hub.watch_hosts([])
         await self.taken_for_dead(world, late)
