@@ -350,19 +350,20 @@ class Writer:
                 self._news |= self._ownership.look(connection)
                 mail += self._ownership.take_mail(connection)
             if together is not None:
-                mail += together.store(connection, self._ownership.held)
+                ends = not calls and partitions <= self._ownership.held.keys()
+                together.store(connection, self._ownership.held, mail, ends=ends)
             else:
                 for change in changes:
-                    mail += self._store_alone(connection, change)
+                    self._store_alone(connection, change, mail)
             for operation in calls:
                 self._call(connection, operation)
             self._ownership.tell_owners(connection, partitions - self._ownership.held.keys())
 
-    def _store_alone(self, connection: Connection, change: Change) -> list[Mail]:
+    def _store_alone(self, connection: Connection, change: Change, mail: list[Mail]) -> None:
         connection.execute("begin_change")
         try:
             change.clear_way(connection)
-            mail = Batch([change], alone=True).store(connection, self._ownership.held)
+            Batch([change], alone=True).store(connection, self._ownership.held, mail)
         except Missed as missed:
             change.missed(missed.reason)
         except FuncPyError as error:
@@ -371,10 +372,9 @@ class Writer:
             change.outcome = Lost(LostReason.REJECTED, f"{type(error).__name__}: {error}")
         else:
             connection.execute("end_change")
-            return mail
+            return
         connection.execute("undo_change")
         connection.execute("end_change")
-        return []
 
     def _call(self, connection: Connection, operation: CallOperation[object]) -> None:
         connection.execute("begin_change")
