@@ -1,6 +1,7 @@
 -- Every statement the provider executes, by name. With `-- rows: a, b`, `{rows}` is a table `rows` of
--- the values handed over, many per execution and padded with nulls; `{any: a = ? and b = ?}` is true
--- for what one of the rows means. Otherwise `?` are single values. A query that reads many rows
+-- the values handed over, many per execution and padded with nulls, `{values}` what an insert takes
+-- them from; `{any: a = ? and b = ?}` is true for what one of the rows means. `-- one:` begins what is
+-- executed for a single row, where that is much cheaper. Otherwise `?` are single values. A query that reads many rows
 -- answers with one JSON document: each row fetched singly would be a wait for the interpreter lock.
 
 -- ---- transactions ------------------------------------------------------------------------------
@@ -81,9 +82,7 @@ where {any: partition = ? and epoch = ? and holder = ?}
 -- rows: number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress
 insert into instances (
     number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress)
-select
-    number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress
-from {rows} where number is not null
+{values}
 on conflict (instance_id) do nothing
 
 -- name: update_instances
@@ -97,11 +96,14 @@ update instances set
 from {rows}
 where instances.number = rows.number
   and instances.turns = rows.fence_turns
+-- one:
+update instances set
+    execution_id = ?3, turns = turns + 1, history_length = ?4, status = ?5, progress = ?6
+where number = ?1 and turns = ?2
 
 -- name: upsert_origins
 -- rows: number, body
-insert into origins (number, body)
-select number, body from {rows} where number is not null
+insert into origins (number, body) {values}
 on conflict (number) do update set body = excluded.body
 
 -- name: instance_status
@@ -189,8 +191,7 @@ delete from history where {any: number = ?}
 
 -- name: insert_history
 -- rows: number, first_event, body
-insert into history (number, first_event, body)
-select number, first_event, body from {rows} where number is not null
+insert into history (number, first_event, body) {values}
 
 -- ---- messages ----------------------------------------------------------------------------------
 
@@ -241,8 +242,7 @@ update messages set delivered_epoch = rows.epoch from {rows} where messages.id =
 
 -- name: insert_timers
 -- rows: number, task_id, partition, fire_at
-insert into timers (number, task_id, partition, fire_at)
-select number, task_id, partition, fire_at from {rows} where number is not null
+insert into timers (number, task_id, partition, fire_at) {values}
 
 -- name: delete_timers
 -- rows: number, task_id
@@ -272,9 +272,7 @@ from (
 
 -- name: insert_activities
 -- rows: number, execution_id, task_id, partition, attempt, holder, body
-insert into activities (number, execution_id, task_id, partition, attempt, holder, body)
-select number, execution_id, task_id, partition, attempt, holder, body
-from {rows} where number is not null
+insert into activities (number, execution_id, task_id, partition, attempt, holder, body) {values}
 
 -- Not `in (select … from {rows})`: SQLite then reads all the calls of an instance to find one.
 
