@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 import sys
+import sysconfig
 import threading
 import time
 import traceback
@@ -365,6 +366,22 @@ def user_traceback(error: BaseException) -> str:
     # Only our frames stand above a syntax error, which names its file and line itself.
     is_ours = whole.stack and not trimmed.stack and not isinstance(error, SyntaxError)
     return "".join((whole if is_ours else trimmed).format()).rstrip("\n")
+
+
+def user_frames(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    """The part of a running stack that user code has to answer for, the outermost frame first.
+
+    It begins with the first frame of code that is neither ours nor of a library. All of it when
+    there is no such frame: then it is ours.
+    """
+    libraries = tuple(
+        os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "purelib", "platlib")
+    )
+    for index, frame in enumerate(stack):
+        # "<" begins what is no file, such as the command that starts a process.
+        if not _is_hidden(frame.filename) and not frame.filename.startswith(("<", *libraries)):
+            return list(stack[index:])
+    return list(stack)
 
 
 def _hide_frames(error: traceback.TracebackException | None) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Any
 
+import pytest
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from support.storage import Site, eventually
 
 from func_py.clock import RealClock, VirtualClock
 from func_py.storage.blobs import Blobs
 from func_py.storage.receipts import Receipts
+from func_py.storage.scan_info import ScanInfo
 from func_py.triggers.blobs import BlobScanner, WatchedFunction
 from func_py_bindings.blob import BlobPattern
+
+MARGIN = timedelta(minutes=1)
 
 
 class Told:
@@ -52,11 +59,13 @@ async def scanning(
         WatchedFunction(name, BlobPattern(f"c{site.id}/{pattern}"))
         for name, pattern in (patterns or {"f": "{name}"}).items()
     ]
+    container = connected.client.get_container_client(f"c{site.id}")
     scanner = BlobScanner(
-        connected.client.get_container_client(f"c{site.id}"),
+        container,
         connected.answers,
         functions,
         Receipts(site.connections, f"host{site.id}"),
+        ScanInfo(site.connections, f"host{site.id}", container),
         told,
         timedelta(milliseconds=50),
         RealClock() if looks_by_itself else VirtualClock(),
@@ -151,3 +160,73 @@ async def test_receipt_that_a_dead_host_left_incomplete_is_no_receipt(site: Site
     async with scanning(site, told):
         await told.wait_for("f x")
     assert await receipts.told("f") == {f'"{etag}"/c{site.id}/x'}
+
+
+async def scan_info(site: Site, text: str | None = None) -> dict[str, Any]:
+    """How far a host says that it is, where the official host keeps it; written when given."""
+    home = site.connections.blobs("").client.get_container_client("azure-webjobs-hosts")
+    name = f"blobscaninfo/host{site.id}/devstoreaccount1/c{site.id}/scanInfo"
+    if text is not None:
+        with suppress(ResourceExistsError):
+            await home.create_container()
+        await home.upload_blob(name, text, overwrite=True)
+    found: dict[str, Any] = json.loads(await (await home.download_blob(name)).readall())
+    return found
+
+
+async def modified(site: Site, name: str) -> datetime:
+    """When a blob was written."""
+    container = site.connections.blobs("").client.get_container_client(f"c{site.id}")
+    found = await container.get_blob_client(name).get_blob_properties()
+    written: datetime = found.last_modified
+    return written
+
+
+async def test_what_was_looked_through_is_noted_for_the_next_host(site: Site) -> None:
+    await put(site, "x")
+    async with scanning(site, told := Told(), looks_by_itself=True):
+        await told.wait_for("f x")
+
+        async def is_noted() -> bool:
+            with suppress(ResourceNotFoundError):
+                return bool(await scan_info(site))
+            return False
+
+        await eventually(is_noted, "the note")
+    noted = await scan_info(site)
+    assert noted["FuncPyFunctions"] == ["f"]
+    assert datetime.fromisoformat(noted["LatestScan"]) == await modified(site, "x") - MARGIN
+
+
+async def test_where_an_earlier_host_ended_the_next_one_begins(site: Site) -> None:
+    """Also without receipts: people delete old ones. A function that is new is told of all."""
+    await put(site, "old", "new")
+    later = (await modified(site, "new")) + timedelta(seconds=1)
+    await scan_info(site, json.dumps({"LatestScan": later.isoformat()}))
+    async with scanning(site, told := Told()) as scanner:
+        await eventually(lambda: looked(scanner), "a look")
+        assert told.lines == []
+    await scan_info(site, json.dumps({"LatestScan": later.isoformat(), "FuncPyFunctions": ["f"]}))
+    async with scanning(site, told := Told(), f="{n}", g="{n}"):
+        await told.wait_for("g old", "g new")
+    earlier = later - timedelta(minutes=5)
+    await scan_info(site, json.dumps({"LatestScan": earlier.isoformat()}))
+    async with scanning(site, told := Told()):
+        await told.wait_for("f old", "f new")
+
+
+async def looked(scanner: BlobScanner) -> bool:
+    return not scanner._is_first_look
+
+
+async def test_many_blobs_that_were_told_of_are_not_told_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("func_py.triggers.blobs._FEW", 2)
+    names = [str(number) for number in range(3)]
+    await put(site, *names)
+    async with scanning(site, told := Told()):
+        await told.wait_for(*(f"f {name}" for name in names))
+    async with scanning(site, told := Told()) as scanner:
+        await eventually(lambda: looked(scanner), "a look")
+    assert told.lines == []

@@ -101,7 +101,7 @@ class EngineHost(AbstractAsyncContextManager["EngineHost"]):
             watched = replace(durable, hub=cast("TaskHub", self._watched))
             await stack.enter_async_context(watched.running(self._specs, invoker, 5.0))
             self.client = durable.client
-            api = DurableApi(durable.client, durable.info.name)
+            api = DurableApi(durable.client, durable.explainer, durable.info.name)
             url = f"{_ORIGIN}{BASE_PATH}"
             self.sdk_client = InProcessDurableClient(
                 client_payload(durable.info.name, url, url, ""),

@@ -20,10 +20,16 @@ from azure.data.tables import EdmType
 from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
-from support.azure_victim import host_on
+from support.azure_victim import counter, host_on
 from support.engine import Host, until
 
-from func_py.durable.model import ExecutionStarted, RuntimeStatus, new_id, partition_of
+from func_py.durable.model import (
+    ExecutionStarted,
+    InstanceState,
+    RuntimeStatus,
+    new_id,
+    partition_of,
+)
 from func_py.durable.storage.azure.account import Account
 from func_py.durable.storage.azure.hub import AzureTaskHub
 from func_py.durable.storage.azure.names import HubNames
@@ -501,42 +507,146 @@ async def test_a_signal_of_a_dotnet_client_reaches_an_entity(outside: Outside) -
     assert json.loads(state.entity.state or "") == 5
 
 
-async def test_an_entity_that_dotnet_stored_goes_on(outside: Outside) -> None:
-    await quiet_hub(outside).create_hub()
+def request(operation: str | None, **members: Any) -> dict[str, Any]:
+    """A request to an entity, as .NET writes it."""
+    return {
+        "op": operation,
+        "id": str(uuid.uuid4()),
+        "Timestamp": "0001-01-01T00:00:00",
+        "Predecessor": "0001-01-01T00:00:00",
+        "IsLockRequest": "lockset" in members,
+        "createTrace": False,
+        **members,
+    }
+
+
+async def send_to_entity(
+    outside: Outside, entity: str, content: Mapping[str, Any] | None, name: str = "op"
+) -> None:
+    """Put a message into the mail of an entity."""
+    text = None if content is None else json.dumps(content)
+    members = {"Name": name, "Input": text, "ParentTraceContext": None}
+    await outside.put(
+        outside.control(entity), official("EventRaisedEvent", 15, entity, None, members)
+    )
+
+
+async def store_entity(outside: Outside, entity: str, scheduler: Mapping[str, Any]) -> None:
+    """Store what .NET leaves of an entity after a turn."""
     execution_id = new_id()
-    row = pending_row(outside, "@counter@n", execution_id, "@counter@n")
-    scheduler = json.dumps({"exists": True, "state": "41", "sorter": {}})
-    row |= {"RuntimeStatus": "Running", "Input": scheduler, "CustomStatus": '{"entityExists":true}'}
+    text = json.dumps(scheduler)
+    row = pending_row(outside, entity, execution_id, entity)
+    row |= {"RuntimeStatus": "Running", "Input": text, "CustomStatus": '{"entityExists":true}'}
     await outside.insert(outside.names.instances, row)
-    instance = json.dumps({"InstanceId": "@counter@n", "ExecutionId": execution_id})
+    instance = json.dumps({"InstanceId": entity, "ExecutionId": execution_id})
     events: list[dict[str, Any]] = [
         {"EventType": "OrchestratorStarted"},
         {
             "EventType": "ExecutionStarted",
             "OrchestrationInstance": instance,
-            "Name": "@counter@n",
-            "Input": scheduler,
+            "Name": entity,
+            "Input": text,
         },
         {"EventType": "OrchestratorCompleted"},
     ]
     for position, event in enumerate(events):
-        key = {"PartitionKey": "@counter@n", "RowKey": f"{position:016X}"}
-        key |= {"ExecutionId": execution_id}
+        key = {"PartitionKey": entity, "RowKey": f"{position:016X}", "ExecutionId": execution_id}
         common = {"EventId": -1, "IsPlayed": False, "_Timestamp": datetime.now(UTC)}
         await outside.insert(outside.names.history, {**common, **key, **event})
-    key = {"PartitionKey": "@counter@n", "RowKey": "sentinel", "ExecutionId": execution_id}
+    key = {"PartitionKey": entity, "RowKey": "sentinel", "ExecutionId": execution_id}
     await outside.insert(outside.names.history, {**key, "IsCheckpointComplete": True})
-    request = {"op": "add", "signal": True, "input": "1", "id": str(uuid.uuid4())}
-    members = {"Name": "op", "Input": json.dumps(request), "ParentTraceContext": None}
-    signal = official("EventRaisedEvent", 15, "@counter@n", None, members)
-    await outside.put(outside.control("@counter@n"), signal)
+
+
+async def until_entity(host: Host, entity: str, state: str | None, **others: Any) -> InstanceState:
+    """Wait until an entity is as described."""
+
+    async def reached() -> InstanceState | None:
+        found = await host.hub.get_instance(entity)
+        if found is None or found.entity is None or found.entity.state != state:
+            return None
+        is_other = any(getattr(found.entity, name) != value for name, value in others.items())
+        return None if is_other else found
+
+    return await until(reached, f"{entity} to have the state {state}")
+
+
+async def test_an_entity_that_dotnet_stored_goes_on_with_what_it_had_queued(
+    outside: Outside,
+) -> None:
+    """It was locked, and held back a request that had come before an earlier one."""
+    await quiet_hub(outside).create_hub()
+    early = {"2026-01-01T00:00:00Z": request("add", signal=True, input="100", parent="other")}
+    scheduler = {
+        "exists": True,
+        "state": "1",
+        "queue": [request("add", signal=True, input="10")],
+        "lockedBy": "holder",
+        "sorter": {"ReceivedFromInstance": {"other": {"Last": stamp(), "Buffered": early}}},
+    }
+    await store_entity(outside, "@counter@q", scheduler)
+    await store_entity(outside, "@counter@n", {"exists": True, "state": "41", "sorter": {}})
+    twice = request("add", signal=True, input="1")
+    await send_to_entity(outside, "@counter@n", twice)
+    await send_to_entity(outside, "@counter@n", twice)
+    await send_to_entity(outside, "@counter@q", request("add", signal=True, input="1000"))
     async with outside.host() as host:
+        await until_entity(host, "@counter@n", "42")
+        await send_to_entity(
+            outside, "@counter@q", request("add", signal=True, input="1", parent="holder")
+        )
+        await until_entity(host, "@counter@q", "2", locked_by="holder")
+        await send_to_entity(outside, "@counter@q", {"parent": "holder", "id": "l"}, "release")
+        state = await until_entity(host, "@counter@q", "1112")
+        assert state.entity is not None
+        assert (state.entity.locked_by, state.entity.queue) == (None, ())
+        await until_entity(host, "@counter@n", "42")
 
-        async def is_counted() -> bool:
-            state = await host.hub.get_instance("@counter@n")
-            return state is not None and state.entity is not None and state.entity.state == "42"
 
-        await until(is_counted, "the signal to be counted")
+async def test_a_dotnet_orchestration_locks_entities(outside: Outside) -> None:
+    """While they are locked, others wait; a request that is not due yet waits as well."""
+
+    def locker(context: Any) -> Any:
+        return (yield context.wait_for_external_event(context.get_input()))
+
+    keys = ("k1", "k2")
+    entities = [f"@counter@{key}" for key in keys]
+    async with Host(quiet_hub(outside), {"locker": locker}, entities={"counter": counter}) as host:
+        due = datetime.now(UTC) + timedelta(milliseconds=600)
+        await send_to_entity(
+            outside,
+            "@counter@later",
+            request("add", signal=True, input="1", due=due.isoformat()),
+            f"op@{due.isoformat()}",
+        )
+        lock_id = str(uuid.uuid4())
+        await host.client.start("locker", instance_id="p", input=json.dumps(lock_id))
+        parent = await host.wait_for("p", RuntimeStatus.RUNNING)
+        lock = request(
+            None,
+            id=lock_id,
+            parent="p",
+            parentExecution=parent.execution_id,
+            lockset=[{"name": "counter", "key": key} for key in keys],
+        )
+        await send_to_entity(outside, entities[0], lock)
+        granted = await host.wait_for("p")
+        assert json.loads(granted.output or "") == {"result": "Lock Acquisition Completed"}
+        table = outside.tables.get_table_client(outside.names.instances)
+        for entity in entities:
+            row = await table.get_entity(entity, "")
+            assert json.loads(row["Input"])["lockedBy"] == "p"
+            assert json.loads(row["CustomStatus"]) == {"lockedBy": "p"}
+            await send_to_entity(outside, entity, request("add", signal=True, input="5"))
+            await send_to_entity(
+                outside, entity, request("add", signal=True, input="10", parent="p")
+            )
+        for entity in entities:
+            await until_entity(host, entity, "10")
+            await send_to_entity(outside, entity, {"parent": "p", "id": lock_id}, "release")
+        for entity in entities:
+            await until_entity(host, entity, "15", locked_by=None)
+        later = await until_entity(host, "@counter@later", "1")
+        assert later.last_updated_at >= due
 
 
 async def test_a_message_that_nobody_can_read_holds_nothing_up(

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.blob import ContainerClient
+from support.azurite import ACCOUNT, OTHER
 from support.process import HostProcess, running_host, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -318,27 +320,67 @@ def stream(req, b: func.InputStream) -> str:
         assert host.get("/api/stream/big").text == "25000000"
 
 
-def test_failing_blob_is_tried_again_and_put_aside(tmp_path: Path, azurite: str) -> None:
+def test_failing_blob_is_tried_again_and_put_aside_in_its_account(
+    tmp_path: Path, azurite: str
+) -> None:
     code = """
 @app.route(route="put")
-@app.blob_output(arg_name="b", path="bad%TEST%/x", connection="")
+@app.blob_output(arg_name="b", path="bad%TEST%/x", connection="Blobs")
 def put(req, b: func.Out[str]) -> str:
     b.set("x")
     return "put"
 
-@app.blob_trigger(arg_name="b", path="bad%TEST%", connection="")
+@app.blob_trigger(arg_name="b", path="bad%TEST%", connection="Blobs")
 def fails(b: str) -> None:
     raise ValueError("bad blob")
 
-@app.queue_trigger(arg_name="m", queue_name="webjobs-blobtrigger-poison", connection="")
+@app.queue_trigger(arg_name="m", queue_name="webjobs-blobtrigger-poison", connection="Blobs")
 def aside(m: func.QueueMessage) -> None:
     logging.info("aside: %s", m.get_json()["ContainerName"])
 """
-    settings = {"AzureFunctionsJobHost__extensions__blobs__poisonBlobThreshold": "2"}
+    settings = {
+        "AzureFunctionsJobHost__extensions__blobs__poisonBlobThreshold": "2",
+        "Blobs": azurite.replace(ACCOUNT, OTHER),
+    }
     with running(tmp_path, {"function_app.py": HEADER + code}, azurite, **settings) as host:
         host.get("/api/put")
         wait_for(lambda: "aside: bad" in host.output, "the message in the poison queue")
         assert host.output.count("ValueError: bad blob") == 2
+
+
+def test_event_grid_tells_of_blobs_and_shows_its_key(tmp_path: Path, azurite: str) -> None:
+    code = """
+@app.blob_trigger(
+    arg_name="b", path="told%TEST%/{n}.txt", connection="", source=func.BlobSource.EVENT_GRID
+)
+def told(b: func.InputStream) -> None:
+    logging.info("told of %s", b.name)
+"""
+    test = uuid.uuid4().hex[:12]
+    settings = {
+        "TEST": test,
+        "AZURE_FUNCTIONS_ENVIRONMENT": "Production",
+        "FUNCTIONS_SECRETS_PATH": str(tmp_path / "secrets"),
+    }
+    container = ContainerClient.from_connection_string(azurite, f"told{test}")
+    with (
+        container,
+        running(tmp_path, {"function_app.py": HEADER + code}, azurite, **settings) as host,
+    ):
+        container.create_container()
+        etag = str(container.upload_blob("a b.txt", b"x").get_blob_properties().etag)
+        url = f"{container.url}/a%20b.txt"
+        event = {"eventType": "Microsoft.Storage.BlobCreated", "data": {"url": url, "eTag": etag}}
+        place = "/runtime/webhooks/blobs?functionName=Host.Functions.told"
+        headers = {"aeg-event-type": "Notification"}
+        assert host.request("POST", place, json.dumps([event]), headers).status == 401
+        keys = json.loads((tmp_path / "secrets" / "host.json").read_text())["systemKeys"]
+        [key] = [key["value"] for key in keys if key["name"] == "blobs_extension"]
+        for _ in range(2):
+            answer = host.request("POST", f"{place}&code={key}", json.dumps([event]), headers)
+            assert answer.status == 202
+        wait_for(lambda: f"told of told{test}/a b.txt" in host.output, "the call")
+        assert "New blob detected(EventGrid)" in host.output
 
 
 def test_blob_is_worked_on_once_by_two_hosts_and_after_a_restart(

@@ -1,7 +1,8 @@
-"""`func-py why`, a line of it each, on a real app."""
+"""`func-py why` beside a real host with two processes, and without one."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ pytestmark = pytest.mark.e2e
 
 APP = """
 import asyncio
-from datetime import timedelta
+import time
+from pathlib import Path
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -32,24 +34,16 @@ async def dig(depth: int) -> int:
     return depth
 
 
-@app.orchestration_trigger(context_name="context")
-def sleeper(context):
-    yield context.create_timer(context.current_utc_datetime + timedelta(days=1))
+def wait_for_file():
+    Path("entered").touch()
+    while not Path("released").exists():
+        time.sleep(0.01)
 
 
 @app.orchestration_trigger(context_name="context")
-def parent(context):
-    yield context.call_sub_orchestrator("listener", None, "the-child")
-
-
-@app.orchestration_trigger(context_name="context")
-def listener(context):
+def blocking(context):
+    wait_for_file()
     yield context.wait_for_external_event("Go")
-
-
-@app.orchestration_trigger(context_name="context")
-def failing(context):
-    raise ValueError("no luck")
 """
 
 
@@ -88,7 +82,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def host(root: Path) -> Iterator[HostProcess]:
-    with running_host(root, root / "log") as host:
+    with running_host(root, root / "log", ["--workers", "2"]) as host:
         yield host
 
 
@@ -97,47 +91,15 @@ def hub(root: Path) -> Hub:
     return Hub(root)
 
 
-def is_running(host: HostProcess, instance_id: str) -> bool:
-    """Whether its first turn is over."""
-    status = host.get(f"/runtime/webhooks/durabletask/instances/{instance_id}")
-    return bool(status.json().get("runtimeStatus") == "Running")
+def test_without_a_host_that_is_the_reason(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "host.json").write_text((root / "host.json").read_text())
+    hub = Hub(tmp_path)
+    hub.start("long_work", "alone")
 
+    title, *reasons = hub.why("alone").splitlines()
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("long_work", "- activity 'dig' (#0), asked for at 20"),
-        ("sleeper", "- timer #0 until 20"),
-        ("parent", "- sub-orchestration 'listener', instance 'the-child': Running"),
-        ("listener", "it waits for an external event or an entity. Events that have come"),
-    ],
-)
-def test_what_is_not_answered_is_named(
-    host: HostProcess, hub: Hub, name: str, expected: str
-) -> None:
-    hub.start(name, name)
-    wait_for(lambda: is_running(host, name), "the first turn")
-
-    wait_for(lambda: expected in hub.why(name), f"the reason, last: {hub.why(name)}")
-
-
-def test_a_suspended_instance_says_so_with_the_reason(host: HostProcess, hub: Hub) -> None:
-    hub.start("listener", "held")
-    wait_for(lambda: is_running(host, "held"), "the first turn")
-
-    hub.run("durable", "suspend", "--id", "held", "--reason", "lunch")
-
-    wait_for(
-        lambda: "- it is suspended (lunch): `func-py durable resume`" in hub.why("held"),
-        "the reason",
-    )
-
-
-def test_an_end_is_told_with_the_failure(host: HostProcess, hub: Hub) -> None:
-    hub.start("failing", "failed")
-
-    wait_for(lambda: "Failed: " in hub.why("failed"), "the end")
-    assert "no luck" in hub.why("failed")
+    assert title.startswith("Orchestration 'long_work', instance 'alone': Pending, started ")
+    assert reasons == ["- no host runs on this task hub: `func-py start` goes on with it"]
 
 
 def test_an_unknown_instance_is_an_error(host: HostProcess, hub: Hub) -> None:
@@ -147,24 +109,31 @@ def test_an_unknown_instance_is_an_error(host: HostProcess, hub: Hub) -> None:
     assert "nobody" in done.stderr
 
 
-def test_without_a_host_that_is_the_reason(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "host.json").write_text((root / "host.json").read_text())
-    hub = Hub(tmp_path)
-    hub.start("listener", "alone")
-
-    assert hub.why("alone") == (
-        "- no host runs on this task hub: `func-py start` goes on with it\n"
-    )
-
-
-def test_a_function_that_no_host_has_is_named_with_a_near_miss(
-    host: HostProcess, hub: Hub, root: Path, tmp_path: Path
+def test_what_runs_in_a_host_is_told_by_the_command_and_by_the_api(
+    host: HostProcess, hub: Hub
 ) -> None:
-    (tmp_path / "host.json").write_text((root / "host.json").read_text())
-    Hub(tmp_path).start("lissener", "misspelt")  # No host: nobody knows the name is wrong.
-    (tmp_path / "function_app.py").write_text(APP)
-    with running_host(tmp_path, tmp_path / "log"):
-        wait_for(
-            lambda: "listener" in Hub(tmp_path).why("misspelt"),
-            "the reason",
-        )
+    hub.start("long_work", "one")
+
+    wait_for(lambda: "- activity 'dig' (#0) runs for " in hub.why("one"), "the reason")
+
+    answer = host.get("/runtime/webhooks/durabletask/instances/one/why")
+    assert answer.status == 200
+    assert answer.json()["reasons"][0]["kind"] == "activity"
+    shown = json.loads(hub.run("why", "one", "--format", "json").stdout)
+    assert [reason["kind"] for reason in shown["reasons"]] == ["activity", "fine"]
+
+
+def test_a_blocked_event_loop_is_told_with_the_stack_of_the_code(
+    host: HostProcess, hub: Hub, root: Path
+) -> None:
+    hub.start("blocking", "two")
+    wait_for((root / "entered").exists, "the orchestrator to block")
+    try:
+        text = hub.why("two")
+    finally:
+        (root / "released").touch()
+
+    assert "or longer: orchestrator 'blocking' (instance 'two') blocks its event loop" in text
+    assert "function_app.py:31 in blocking: wait_for_file()\n" in text
+    assert " in wait_for_file: " in text
+    wait_for(lambda: "it waits for the event 'Go'" in hub.why("two"), "the loop to go on")

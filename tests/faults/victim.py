@@ -67,7 +67,7 @@ class _Verbs:
     """What a test may ask of a victim."""
 
     def __init__(self, durable: Durable) -> None:
-        api = DurableApi(durable.client, durable.info.name)
+        api = DurableApi(durable.client, durable.explainer, durable.info.name)
         self._transport = LocalTransport(api, f"{ORIGIN}{BASE_PATH}/", ORIGIN)
 
     async def request(self, method: str, target: str, body: object) -> tuple[int, object]:

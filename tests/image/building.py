@@ -145,8 +145,8 @@ def _copy(words: list[str], layer: _Layer, context: Path, layers: dict[str, _Lay
     if words[0].startswith("--from="):
         origin, skipped = layers[words.pop(0).partition("=")[2]].root, []
     *sources, target = words
-    for source in sources:
-        path, place = origin / source.lstrip("/"), layer.place(target)
+    place = layer.place(target)
+    for path in (path for source in sources for path in sorted(origin.glob(source.lstrip("/")))):
         if path.is_dir():
             place.mkdir(parents=True, exist_ok=True)
             for inner in path.iterdir():

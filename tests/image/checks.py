@@ -39,11 +39,14 @@ def test_the_host_is_process_1_and_has_no_rights(
     assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    "environ", [{}, {"PORT": "8080"}, {"ASPNETCORE_URLS": "http://*:8080"}], ids=" ".join
+)
 def test_the_health_check_tells_a_live_host_from_none(
-    image: BuiltImage, state: Path, tmp_path: Path
+    image: BuiltImage, state: Path, tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    probe = image.words({}, {}, image.stage.health_check)
-    with container(image, tmp_path / "log", {STATE: state}):
+    probe = image.words({}, environ, image.stage.health_check)
+    with container(image, tmp_path / "log", {STATE: state}, environ):
         alive = subprocess.run(probe, capture_output=True, check=False)
     dead = subprocess.run(probe, capture_output=True, check=False)
 

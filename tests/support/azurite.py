@@ -23,6 +23,9 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """The account that every Azurite has; both are public."""
 
+OTHER = "another"
+"""A second account, with the same key."""
+
 
 class Azurite:
     """A process with the three services on free loopback ports, its data in memory.
@@ -52,6 +55,7 @@ class Azurite:
                 *("--loose", "--silent"),
             ],
             cwd=self._folder.name,
+            env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY};{OTHER}:{KEY}"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

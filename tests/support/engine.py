@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -36,6 +37,7 @@ from func_py.durable.model import (
 from func_py.durable.storage.base import HostRecord, TaskHub
 from func_py.errors import FunctionNotRegistered
 from func_py.invocation import EntityCalls, Invoker
+from func_py.management.why import Explainer
 from func_py_bindings.contract import FunctionSpec
 
 DEADLINE_S = 20.0
@@ -103,6 +105,8 @@ class Host(AbstractAsyncContextManager["Host"]):
         clock: Clock | None = None,
         options: EngineOptions | None = None,
         misfits: Misfits | None = None,
+        sockets_dir: Path = Path("nowhere"),
+        hand_dir: Path | None = None,
     ) -> None:
         self.hub = hub
         self.clock: Clock = clock or RealClock()
@@ -121,15 +125,12 @@ class Host(AbstractAsyncContextManager["Host"]):
         self.invocations = RecordedLog()
         self.entities = EntityCalls(_entity_specs(entities or {}), Invoker(self.invocations))
         self.host_id = new_id()
+        self.sockets_dir = sockets_dir
+        self.hand_dir = hand_dir
 
     async def __aenter__(self) -> Host:
         await self.hub.create_hub()
-        record = HostRecord(
-            host_id=self.host_id,
-            started_at=self.clock.now(),
-            functions=self.functions.published(),
-        )
-        info = await self.hub.open(record)
+        info = await self.hub.open(HostRecord(host_id=self.host_id, started_at=self.clock.now()))
         self.engine = Engine(
             self.hub,
             info,
@@ -139,6 +140,7 @@ class Host(AbstractAsyncContextManager["Host"]):
             self.options,
             self.host_id,
             entities=self.entities,
+            hand_dir=self.hand_dir,
             misfits=self.misfits,
         )
         self.client = DurableClient(
@@ -153,7 +155,9 @@ class Host(AbstractAsyncContextManager["Host"]):
                 None if self.functions.has_entity(name) else self.functions.missing("entity", name)
             ),
         )
+        self.explainer = Explainer(self.client, self.hub, self.sockets_dir, self.clock)
         await self.engine.start()
+        self.explainer.answer_for(self.host_id, self.engine.look)
         return self
 
     async def __aexit__(

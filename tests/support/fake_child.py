@@ -10,6 +10,9 @@ import socket
 import sys
 import time
 from multiprocessing.connection import Connection
+from pathlib import Path
+
+from support.process import wait_for
 
 from func_py.supervisor.protocol import (
     ChildSpec,
@@ -36,6 +39,8 @@ def serve(spec: ChildSpec, listener: socket.socket, channel: Connection) -> None
         sys.exit(1)
     if command == "crash":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if command.startswith("late:"):
+        _load_late(Path(command.removeprefix("late:")))
     channel.send(Loaded(drain_s=0.2))
     if isinstance(channel.recv(), Stop):
         return
@@ -61,6 +66,15 @@ def serve(spec: ChildSpec, listener: socket.socket, channel: Connection) -> None
         }
         peer.sendall(json.dumps(facts).encode())
         peer.close()
+
+
+def _load_late(folder: Path) -> None:
+    """The first one loads at once, others when there is a file `go`."""
+    with contextlib.suppress(FileExistsError):
+        (folder / "first").touch(exist_ok=False)
+        return
+    (folder / "second").touch()
+    wait_for((folder / "go").exists, "leave to load")
 
 
 def _goes_on(channel: Connection, command: str) -> bool:

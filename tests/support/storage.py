@@ -60,7 +60,7 @@ class Site:
         listener = QueueListener(
             "The trigger of 'f'",
             queue or self.queue(),
-            poison,
+            lambda _: poison,
             handle,
             queue_options(**options),
             clock or RealClock(),

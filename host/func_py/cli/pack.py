@@ -32,7 +32,8 @@ def pack_command(
     """Put the app in APP_ROOT, its requirements and this func-py into one folder.
 
     APP_ROOT is an app, or a root with a folder `function_apps`. What `.funcignore` lists stays
-    out, and so do local.settings.json, the local state, `.git` and virtual environments.
+    out, and so do local.settings.json, `.env` files, the local state, `.git`, virtual environments
+    and earlier packs.
 
     The folder is the build context of an image: `docker build -t NAME packed`.
     """

@@ -13,6 +13,7 @@ from datetime import datetime
 from func_py.clock import Clock
 from func_py.durable.faults import reach
 from func_py.durable.model import (
+    RELEASE_EVENT,
     REQUEST_EVENT,
     EntityRequest,
     EntityState,
@@ -24,10 +25,12 @@ from func_py.durable.model import (
     ExecutionTerminated,
     HistoryEvent,
     InstanceState,
+    LockRelease,
     Message,
     RuntimeStatus,
     SubOrchestrationCreated,
     TraceContext,
+    encode_release,
     encode_request,
     entity_id,
     entity_id_problem,
@@ -369,7 +372,8 @@ class DurableClient:
     async def clean_entities(self, name: str = "") -> int:
         """Delete the records of entities that do not exist any more; how many there were.
 
-        What has been sent to such an entity is not lost: it comes into existence again.
+        What has been sent to such an entity is not lost: it comes into existence again. Locks of
+        orchestrations that are not there any more are released.
         """
         prefix = entity_id(name, "") if name else "@"
         count = 0
@@ -379,11 +383,25 @@ class DurableClient:
                 InstanceQuery(prefix=prefix, continuation=continuation)
             )
             for state in page.items:
+                if state.entity is not None and state.entity.locked_by is not None:
+                    await self._release_unless_alive(state.instance_id, state.entity.locked_by)
                 if not _exists(state) and state.status.is_terminal:
                     count += await self._purge_unless_back(state.instance_id)
             continuation = page.continuation
             if not continuation:
                 return count
+
+    async def _release_unless_alive(self, instance_id: str, holder: str) -> None:
+        found = await self._hub.get_instance(holder)
+        if found is not None and not found.status.is_terminal:
+            return
+        release = EventRaised(
+            timestamp=self._clock.now(),
+            message_id=new_id(),
+            name=RELEASE_EVENT,
+            input=encode_release(LockRelease(parent=holder, id="fix-orphaned-lock")),
+        )
+        await self._send(instance_id, release)
 
     async def _purge_unless_back(self, instance_id: str) -> bool:
         try:

@@ -13,11 +13,9 @@ from typing import Any, Protocol
 
 from func_py.clock import Clock, wait_until
 from func_py.durable.client import DurableClient, EntityQuery
-from func_py.durable.model import InstanceState, RuntimeStatus, SubOrchestrationCreated, new_id
+from func_py.durable.model import InstanceState, RuntimeStatus, new_id
 from func_py.durable.storage.base import HubInfo, InstanceQuery
 from func_py.errors import DurableError, InstanceNotFinished, InstanceNotFound, UserError
-from func_py.hub_client.others import OtherHosts
-from func_py.hub_client.why import reasons, unanswered
 from func_py.management.projection import (
     JsonObject,
     entity_object,
@@ -26,6 +24,7 @@ from func_py.management.projection import (
     shown_history,
     status_object,
 )
+from func_py.management.why import Explainer, Explanation, OtherHosts
 
 
 class Voice(Protocol):
@@ -71,12 +70,19 @@ class HubCommands:
     """
 
     def __init__(
-        self, client: DurableClient, info: HubInfo, others: OtherHosts, clock: Clock, voice: Voice
+        self,
+        client: DurableClient,
+        info: HubInfo,
+        others: OtherHosts,
+        clock: Clock,
+        voice: Voice,
+        explainer: Explainer,
     ) -> None:
         self._client = client
         self._info = info
         self._others = others
         self._clock = clock
+        self._explainer = explainer
         self._tell = voice.tell
         self._remark = voice.remark
 
@@ -104,19 +110,12 @@ class HubCommands:
         self._tell(f"Started '{name}' at {created}. Instance ID: '{instance_id}'.")
         self._remark_if_alone()
 
-    async def why(self, instance_id: str) -> list[str]:
-        """Why an orchestration has not ended, a line each; see `reasons`."""
-        state = await self._find(instance_id)
-        if state.entity is not None:
-            raise UserError(f"'{instance_id}' is an entity: it has no end to wait for.")
-        events = [] if state.status.is_terminal else await self._client.history(instance_id)
-        children = {}
-        for asked in unanswered(events):
-            if isinstance(asked, SubOrchestrationCreated):
-                child = await self._client.get(asked.instance_id)
-                if child is not None:
-                    children[asked.instance_id] = child.status
-        return reasons(state, events, self._others, children, self._clock.now())
+    async def why(self, instance_id: str) -> Explanation:
+        """Why an orchestration has not ended, or what an entity does."""
+        explanation = await self._explainer.explain(instance_id)
+        if explanation is None:
+            raise _not_found(instance_id)
+        return explanation
 
     async def status(self, instance_id: str, *, show_input: bool, show_output: bool) -> JsonObject:
         """One instance, as the management API shows it."""

@@ -52,6 +52,11 @@ def configured_client(
     )
 
 
+def sockets_dir(config: HostConfig) -> Path:
+    """Where the hosts of this machine answer questions about the hub; may not exist."""
+    return config.state_dir / f"{config.durable.hub_name}.why"
+
+
 def hand_dir(config: HostConfig) -> Path:
     """Where the hosts of this machine note the hub's work in hand; may not exist."""
     return config.state_dir / f"{config.durable.hub_name}.hand"

@@ -28,8 +28,13 @@ from func_py.durable.storage.base import HostRecord
 from func_py.durable.storage.registry import known_providers
 from func_py.errors import ConfigError, SchemaMismatch, TaskHubNotFound, UserError
 from func_py.hub_client.commands import HubCommands, Voice
-from func_py.hub_client.configured import configured_client, configured_hub, hand_dir
-from func_py.hub_client.others import OtherHosts
+from func_py.hub_client.configured import (
+    configured_client,
+    configured_hub,
+    hand_dir,
+    sockets_dir,
+)
+from func_py.management.why import Explainer, OtherHosts
 
 T = TypeVar("T")
 
@@ -113,6 +118,7 @@ async def _delete(config: HostConfig) -> None:
     await configured_hub(config).delete_hub()
     # It would count against instances of the same names in a new hub.
     shutil.rmtree(hand_dir(config), ignore_errors=True)
+    shutil.rmtree(sockets_dir(config), ignore_errors=True)
 
 
 def hub_config(place: HubPlace, voice: Voice) -> HostConfig:
@@ -164,7 +170,8 @@ async def opened(
             missing=lambda name: others.missing("orchestrator", name),
             missing_entity=lambda name: others.missing("entity", name),
         )
-        yield HubCommands(client, info, others, clock, voice)
+        explainer = Explainer(client, hub, sockets_dir(config), clock)
+        yield HubCommands(client, info, others, clock, voice, explainer)
     finally:
         await hub.close()
 

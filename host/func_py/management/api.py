@@ -40,6 +40,7 @@ from func_py.management.projection import (
     shown_history,
     status_object,
 )
+from func_py.management.why import Explainer
 
 BASE_PATH = "/runtime/webhooks/durabletask"
 _GONE = ApiResponse(410)
@@ -50,9 +51,12 @@ _Handler = Callable[["DurableApi", ApiRequest, list[str]], Awaitable[ApiResponse
 class DurableApi:
     """Answers management calls for one task hub."""
 
-    def __init__(self, client: DurableClient, hub_name: str, *, code: str = "") -> None:
+    def __init__(
+        self, client: DurableClient, explainer: Explainer, hub_name: str, *, code: str = ""
+    ) -> None:
         """`code` is the system key that links carry; empty in development without keys."""
         self._client = client
+        self._explainer = explainer
         self._entities = EntityApi(client)
         self._hub_name = hub_name
         self._code = code
@@ -179,6 +183,11 @@ class DurableApi:
         failed = state.status is RuntimeStatus.FAILED
         error = failed and request.flag("returninternalservererroronfailure", False)
         return ApiResponse(500 if error else 200, body)
+
+    async def why(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
+        """`GET instances/{id}/why`: of our own, see `Explainer`."""
+        explanation = await self._explainer.explain(parts[1])
+        return NOT_FOUND if explanation is None else ApiResponse(200, explanation.as_json())
 
     async def query(self, request: ApiRequest, parts: list[str]) -> ApiResponse:
         """`GET instances`: one page with `top` or a continuation token, else everything."""
@@ -348,6 +357,8 @@ def _route(method: str, parts: list[str]) -> _Handler | None:
         return {"GET": DurableApi.query, "DELETE": DurableApi.purge_all}.get(method)
     if count == 2:
         return {"GET": DurableApi.status, "DELETE": DurableApi.purge}.get(method)
+    if method == "GET" and count == 3 and parts[2].lower() == "why":
+        return DurableApi.why
     if method != "POST":
         return None
     if count == 3:

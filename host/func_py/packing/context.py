@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from func_py.config.jsonc import JsonValue, read_json_object
 from func_py.config.overrides import apply_overrides
+from func_py.config.state_dir import find_state_dir
 from func_py.errors import UserError
 from func_py.packing.dockerfile import IGNORE, dockerfile
-from func_py.packing.ignored import packed_files
-from func_py.packing.requirements import merged_requirements
+from func_py.packing.ignored import FILE_NAME, MARK, packed_files
+from func_py.packing.requirements import CONSTRAINTS, merged_requirements
 from func_py.packing.wheel import write_wheel
 
-_MARK = ".func-py-pack"
-"""Tells a folder that was written here from one that must not be replaced."""
 _APPS = "function_apps"
 _REQUIREMENTS = "requirements.txt"
 _PROVIDER_TYPE = ("extensions", "durableTask", "storageProvider", "type")
@@ -64,18 +63,21 @@ def pack_app(options: PackOptions, environ: Mapping[str, str]) -> Packed:
         raise UserError(f"The output {output} would replace the app.")
     apps = _apps(root)
     requirements = merged_requirements([root / _REQUIREMENTS, *(a / _REQUIREMENTS for a in apps)])
-    files = [file for file in _files(root, apps) if not file.is_relative_to(output)]
+    files = list(_files(root, apps, {output, find_state_dir(root, environ).resolve()}))
+    if root / "host.json" not in files:
+        raise UserError(f"{root / FILE_NAME} leaves out host.json, which every host reads.")
     _clear(output)
-    for file in files:
-        copy = output / "site" / file.relative_to(root)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
-    (output / _REQUIREMENTS).write_text(requirements, encoding="utf-8")
+    _copy(files, root, output / "site")
+    (output / _REQUIREMENTS).write_text(requirements.text, encoding="utf-8")
+    if requirements.constraints:
+        (output / CONSTRAINTS).write_text(requirements.constraints, encoding="utf-8")
     wheel, known = write_wheel(output)
     extras = _extras(root, options.extras, known, environ)
     if options.docker:
         python = options.python or f"{sys.version_info.major}.{sys.version_info.minor}"
-        text = dockerfile(wheel=wheel.name, extras=extras, python=python)
+        text = dockerfile(
+            wheel=wheel.name, extras=extras, python=python, are_hashed=requirements.are_hashed
+        )
         (output / "Dockerfile").write_text(text, encoding="utf-8")
         (output / ".dockerignore").write_text(IGNORE, encoding="utf-8")
     return Packed(output=output, files=len(files), extras=extras)
@@ -100,27 +102,41 @@ def _is_app(folder: Path) -> bool:
     return (folder / script).is_file() or any(folder.glob("*/function.json"))
 
 
-def _files(root: Path, apps: list[Path]) -> Iterator[Path]:
+def _files(root: Path, apps: list[Path], foreign: set[Path]) -> Iterator[Path]:
     if not apps:
-        yield from packed_files(root)
+        yield from packed_files(root, foreign)
         return
     # Of such a root a host reads nothing but this, whatever else is kept there.
     yield root / "host.json"
     for app in apps:
-        yield from packed_files(app)
+        yield from packed_files(app, foreign)
+
+
+def _copy(files: Iterable[Path], root: Path, site: Path) -> None:
+    """Copy the app, with modes by which the image's user can read it, whoever packs."""
+    try:
+        for file in files:
+            copy = site / file.relative_to(root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+            copy.chmod(0o755 if os.access(file, os.X_OK) else 0o644)
+        for folder in (site, *(f for f in site.rglob("*") if f.is_dir())):
+            folder.chmod(0o755)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be copied: {error.strerror}.") from error
 
 
 def _clear(output: Path) -> None:
     try:
         if output.exists():
-            if not (output / _MARK).is_file() and any(output.iterdir()):
+            if not (output / MARK).is_file() and any(output.iterdir()):
                 raise UserError(
                     f"{output} holds something else. "
                     "Name another folder with --output, or empty it."
                 )
             shutil.rmtree(output)
         output.mkdir(parents=True)
-        (output / _MARK).touch()
+        (output / MARK).touch()
     except OSError as error:
         raise UserError(
             f"{output} cannot be written: {error.strerror}. Name another folder with --output."

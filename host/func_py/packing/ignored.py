@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
+
+from func_py.errors import UserError
 
 FILE_NAME = ".funcignore"
 
-_NEVER = ("local.settings.json", ".func-py", ".git", "__pycache__", "*.pyc", FILE_NAME)
+MARK = ".func-py-pack"
+"""Tells a folder that a pack was written to; none belongs into another one."""
+
+_SECRETS = ("local.settings.json", ".env", ".env.*")
+_NEVER = (*_SECRETS, ".func-py", ".git", "__pycache__", "*.pyc", FILE_NAME)
 _WILDCARD = re.compile(r"(\*\*/|\*\*|\*|\?|\[(?:[!^][^\]/]+|[^!^\]/][^\]/]*)\])")
 _MEANINGS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
@@ -19,8 +25,8 @@ class Ignored:
 
     They mean what they mean in a `.gitignore`: `*` within a name, `**` across folders, `[a-c]` and
     `[!a-c]` for one character, a pattern with a slash begins at the folder of the file, one without
-    fits at any depth, and what fits a folder fits everything in it. A pattern after `!` takes files
-    back in, wherever it stands.
+    fits at any depth, one with a slash at its end fits folders, and what fits a folder fits
+    everything in it. A pattern after `!` takes files back in, wherever it stands.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -34,29 +40,42 @@ class Ignored:
         return self._out.match(path) is not None and self._in.match(path) is None
 
 
-def packed_files(root: Path) -> Iterator[Path]:
+def packed_files(root: Path, foreign: Container[Path] = ()) -> Iterator[Path]:
     """The files below an app folder that belong to the app, sorted; links are followed.
 
-    Left out besides what `.funcignore` says: local settings, state, `.git`, bytecode, and
-    virtual environments.
+    Left out besides what `.funcignore` says: local settings, `.env`, state, `.git`, bytecode,
+    virtual environments, packs, links that lead nowhere, and what is no file.
+
+    Args:
+        root: The folder.
+        foreign: Folders below it that are none of the app's, absolute and without links.
+
+    Raises:
+        UserError: `.funcignore` cannot be read.
     """
-    ignore_file = root / FILE_NAME
-    lines = ignore_file.read_text("utf-8-sig").splitlines() if ignore_file.is_file() else []
-    never, ignored = Ignored(_NEVER), Ignored(lines)
+    never, ignored = Ignored(_NEVER), Ignored(_patterns(root / FILE_NAME))
     for folder, folders, files in os.walk(root, followlinks=True):
         here = Path(folder)
         folders[:] = sorted(
             name
             for name in folders
             if (here / name).relative_to(root).as_posix() not in never
-            and not (here / name / "pyvenv.cfg").is_file()
+            and (here / name).resolve() not in foreign
+            and not any((here / name / mark).is_file() for mark in (MARK, "pyvenv.cfg"))
             # A link back to where we are would never end.
             and not here.resolve().is_relative_to((here / name).resolve())
         )
         for name in sorted(files):
             path = (here / name).relative_to(root).as_posix()
-            if path not in never and path not in ignored:
+            if path not in never and path not in ignored and (here / name).is_file():
                 yield here / name
+
+
+def _patterns(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8-sig").splitlines() if file.is_file() else []
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"{file} cannot be read: {error}.") from error
 
 
 def _expression(patterns: Iterable[str]) -> re.Pattern[str]:
@@ -69,7 +88,8 @@ def _translated(pattern: str) -> str:
     is_anchored = "/" in pattern.rstrip("/")
     text = "".join(_meaning(part) for part in _WILDCARD.split(body))
     start = "" if is_anchored else "(?:.*/)?"
-    return rf"{start}{text}(?:/.*)?\Z"
+    end = "/.*" if pattern.endswith("/") else "(?:/.*)?"
+    return rf"{start}{text}{end}\Z"
 
 
 def _meaning(part: str) -> str:

@@ -2,6 +2,8 @@
 
 As in the official host, what is found goes through a queue, `azure-webjobs-blobtrigger-<host>`, in
 the host's own storage: so hosts share the work, failures are tried again, and nothing is lost.
+Blobs are found by looking, or Event Grid tells of them. In development those are looked for as
+well, because the emulator sends no events.
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ from func_py.config.settings import BlobSettings
 from func_py.errors import ConnectionSettingError
 from func_py.invocation import Failure, Invoker, PreparedFunction, RetryingInvoker
 from func_py.invocation.results import no_result
+from func_py.runtime.blob_events import BlobEvents
 from func_py.storage.blobs import Blobs
 from func_py.storage.connections import StorageConnections
-from func_py.storage.queues import Queues
+from func_py.storage.queues import Queue, Queues
 from func_py.storage.receipts import Receipts
+from func_py.storage.scan_info import ScanInfo
 from func_py.triggers.blobs import BlobScanner, WatchedFunction
 from func_py.triggers.queues import QueueListener, QueueOptions
 from func_py.web.admin_calls import Call, CallMaker
@@ -52,6 +56,7 @@ class _BlobFunction:
     watched: WatchedFunction
     connection: str
     is_deferred: bool
+    is_told_by_events: bool
     call: PreparedFunction[BlobContent, None]
 
 
@@ -84,6 +89,7 @@ class BlobTriggers:
         self._queues = queues
         self._settings = settings
         self._host_id = host_id
+        self._development = development
         self._interval = _DEVELOPMENT_INTERVAL if development else _INTERVAL
         self._clock = clock
 
@@ -99,6 +105,7 @@ class BlobTriggers:
         `waiting` gets the names of those whose connection cannot be used, by the problem.
         """
         by_place: dict[tuple[str, str], list[_BlobFunction]] = {}
+        by_id: dict[str, _BlobFunction] = {}
         for spec in functions:
             try:
                 self._connections.blobs("")
@@ -108,15 +115,26 @@ class BlobTriggers:
             except ConnectionSettingError as exc:
                 waiting.setdefault(str(exc), []).append(spec.name)
                 continue
-            place = (function.connection.lower(), function.watched.pattern.container)
-            by_place.setdefault(place, []).append(function)
-        if not by_place:
+            by_id[function.watched.id] = function
+            if self._development or not function.is_told_by_events:
+                place = (function.connection.lower(), function.watched.pattern.container)
+                by_place.setdefault(place, []).append(function)
+        if not by_id:
             return []
-        by_id = {f.watched.id: f for found in by_place.values() for f in found}
         return [
             self._consumer(by_id, retrying),
             *(self._scanner(container, found) for (_, container), found in by_place.items()),
         ]
+
+    def events(self, functions: Iterable[FunctionSpec]) -> BlobEvents | None:
+        """What Event Grid tells of blobs; None when no function wants to know it from there."""
+        told = [_watched(spec) for spec in functions if _is_told_by_events(spec)]
+        if not told:
+            return None
+        try:
+            return BlobEvents(told, Receipts(self._connections, self._host_id), self._tell)
+        except ConnectionSettingError:
+            return None  # Their listeners say it.
 
     def calls(self, invoker: Invoker) -> CallMaker:
         """Calls of blob functions by an admin: the input is the path of a blob that exists."""
@@ -137,7 +155,8 @@ class BlobTriggers:
         return make
 
     def _prepared(self, spec: FunctionSpec, invoker: Invoker) -> _BlobFunction:
-        pattern = BlobPattern(str(spec.trigger.get("path")))
+        watched = _watched(spec)
+        pattern = watched.pattern
         argument = blob_argument(spec, spec.trigger)
         client_of = deferred_blob(spec, spec.trigger, TRIGGER)
 
@@ -145,36 +164,38 @@ class BlobTriggers:
             return argument(blob) if client_of is None else client_of(blob.container, blob.name)
 
         return _BlobFunction(
-            WatchedFunction(f"Host.Functions.{spec.name}", pattern),
+            watched,
             str(spec.trigger.get("connection") or ""),
             client_of is not None,
+            _is_told_by_events(spec),
             invoker.prepare(spec, decode, no_result(spec), lambda blob: blob_data(blob, pattern)),
         )
 
     def _scanner(self, container: str, functions: list[_BlobFunction]) -> BlobScanner:
         connected = self._connections.blobs(functions[0].connection)
-        queue = self._queues.queue("", _QUEUE.format(self._host_id), is_base64=True)
-
-        async def tell(function: WatchedFunction, name: str, etag: str) -> None:
-            message = {
-                "Type": "BlobTrigger",
-                "FunctionId": function.id,
-                "BlobType": "BlockBlob",
-                "ContainerName": container,
-                "BlobName": name,
-                "ETag": f'"{etag}"',
-            }
-            await queue.send(json.dumps(message).encode("utf-8"))
-
+        client = connected.client.get_container_client(container)
         return BlobScanner(
-            connected.client.get_container_client(container),
+            client,
             connected.answers,
             [function.watched for function in functions],
             Receipts(self._connections, self._host_id),
-            tell,
+            ScanInfo(self._connections, self._host_id, client),
+            self._tell,
             self._interval,
             self._clock,
         )
+
+    async def _tell(self, function: WatchedFunction, name: str, etag: str) -> None:
+        message = {
+            "Type": "BlobTrigger",
+            "FunctionId": function.id,
+            "BlobType": "BlockBlob",
+            "ContainerName": function.pattern.container,
+            "BlobName": name,
+            "ETag": f'"{etag}"',
+        }
+        queue = self._queues.queue("", _QUEUE.format(self._host_id), is_base64=True)
+        await queue.send(json.dumps(message).encode("utf-8"))
 
     def _consumer(
         self, functions: dict[str, _BlobFunction], retrying: RetryingInvoker
@@ -195,9 +216,17 @@ class BlobTriggers:
             )
             if blob is None:
                 return True  # Deleted, or written anew: then that is told of as well.
-            reason = f"New blob detected(LogsAndContainerScan): {blob.path}"
+            source = "EventGrid" if function.is_told_by_events else "LogsAndContainerScan"
+            reason = f"New blob detected({source}): {blob.path}"
             outcome = await retrying.call(function.call, blob, reason=reason)
             return not isinstance(outcome, Failure)
+
+        own_poison = self._queues.queue("", _POISON, is_base64=True)
+        poison = {name: self._poison(f.connection) or own_poison for name, f in functions.items()}
+
+        def poison_of(delivery: QueueDelivery | None) -> Queue:
+            message = json.loads(delivery.body) if delivery is not None else {}
+            return poison.get(str(message.get("FunctionId")), own_poison)
 
         at_once = self._settings.max_degree_of_parallelism or 8 * (os.cpu_count() or 1)
         batch = min(at_once, _LARGEST_BATCH)
@@ -211,8 +240,25 @@ class BlobTriggers:
         return QueueListener(
             "The trigger of blobs",
             self._queues.queue("", _QUEUE.format(self._host_id), is_base64=True),
-            self._queues.queue("", _POISON, is_base64=True),
+            poison_of,
             handle,
             options,
             self._clock,
         )
+
+    def _poison(self, connection: str) -> Queue | None:
+        """In the account of the blobs, if the connection has queues as well."""
+        try:
+            return self._queues.queue(connection, _POISON, is_base64=True)
+        except ConnectionSettingError:
+            return None
+
+
+def _watched(spec: FunctionSpec) -> WatchedFunction:
+    return WatchedFunction(
+        f"Host.Functions.{spec.name}", BlobPattern(str(spec.trigger.get("path")))
+    )
+
+
+def _is_told_by_events(spec: FunctionSpec) -> bool:
+    return str(spec.trigger.get("source")).lower() == "eventgrid"

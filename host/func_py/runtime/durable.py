@@ -35,9 +35,12 @@ from func_py.hub_client import (
     configured_hub,
     count_unfinished,
     hand_dir,
+    sockets_dir,
 )
 from func_py.invocation import ActivityCalls, EntityCalls, Invoker
 from func_py.management import BASE_PATH, DurableApi, DurableWebhook, LocalTransport
+from func_py.management.why import Explainer
+from func_py.management.why.side_channel import SideChannel
 from func_py.web import Mount
 from func_py_bindings.contract import FunctionSpec, InputSource
 from func_py_bindings.durable_client import DurableClientInput, client_payload
@@ -70,6 +73,9 @@ class Durable:
     hand_dir: Path
     functions: FunctionTable
     client: DurableClient
+    explainer: Explainer
+    sockets_dir: Path
+    """Where it asks the other hosts of this machine, and they us."""
     clock: Clock
     options: EngineOptions
     misfits: Misfits | None
@@ -128,9 +134,13 @@ class Durable:
             entities=EntityCalls(functions, invoker),
         )
         await engine.start()
+        self.explainer.answer_for(self.host_id, engine.look)
+        channel = SideChannel(self.sockets_dir, self.host_id, engine.look, lambda: engine.turn)
+        channel.open()
         try:
             yield engine
         finally:
+            channel.close()
             try:
                 await engine.stop(grace_s)
             finally:
@@ -172,9 +182,8 @@ async def durable_hub(
     table = function_table(functions)
     host_id = new_id()
     await hub.create_hub()
-    info = await hub.open(
-        HostRecord(host_id=host_id, started_at=clock.now(), functions=table.published())
-    )
+    # Without functions, until its engine runs: the others share nothing with it before.
+    info = await hub.open(HostRecord(host_id=host_id, started_at=clock.now()))
     try:
         await refuse_unfinished(hub, info)
         client = configured_client(
@@ -186,7 +195,8 @@ async def durable_hub(
                 None if table.has_entity(name) else table.missing("entity", name)
             ),
         )
-        api = DurableApi(client, info.name, code=code)
+        explainer = Explainer(client, hub, sockets_dir(config), clock)
+        api = DurableApi(client, explainer, info.name, code=code)
         webhook = f"{base_url}{BASE_PATH}"
         rpc_path = f"{_RPC_PATH}/{rpc_secret}" if rpc_secret else BASE_PATH
         payload = client_payload(info.name, webhook, f"{base_url}{rpc_path}", code)
@@ -200,6 +210,8 @@ async def durable_hub(
             hand_dir=hand_dir(config),
             functions=table,
             client=client,
+            explainer=explainer,
+            sockets_dir=sockets_dir(config),
             clock=clock,
             options=_options(config, development),
             misfits=Misfits() if holds_misfits else None,

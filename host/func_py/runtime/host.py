@@ -159,6 +159,8 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
         if durable is not None and has_engine:
             mounts.append(access.webhook(durable.webhook, WEBHOOK_KEY))
             mounts += [durable.rpc] if durable.rpc is not None else []
+        if storage is not None:
+            mounts += [access.webhook(*webhook) for webhook in storage.webhooks(enabled)]
         front_end = HttpFrontEnd(
             functions,
             invoker,

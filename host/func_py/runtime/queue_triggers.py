@@ -67,12 +67,13 @@ def queue_listener(
         outcome = await retrying.call(function, delivery, reason=reason)
         return not isinstance(outcome, Failure)
 
-    poison = name + _POISON
-    has_poison = not name.endswith(_POISON) and len(poison) <= _LONGEST_NAME
+    name_of_poison = name + _POISON
+    has_poison = not name.endswith(_POISON) and len(name_of_poison) <= _LONGEST_NAME
+    poison = queues.queue(connection, name_of_poison) if has_poison else None
     return QueueListener(
         f"The trigger of '{spec.name}'",
         queues.queue(connection, name),
-        queues.queue(connection, poison) if has_poison else None,
+        lambda _: poison,
         handle,
         options,
         clock,

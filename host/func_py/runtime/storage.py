@@ -17,6 +17,7 @@ from func_py.errors import ConnectionSettingError
 from func_py.invocation import Invoker, RetryingInvoker
 from func_py.logs import Logs
 from func_py.runtime.access import host_id_of
+from func_py.runtime.blob_events import KEY, PREFIX
 from func_py.runtime.blob_triggers import BlobTriggers
 from func_py.runtime.queue_triggers import queue_calls, queue_listener, queue_options
 from func_py.runtime.retries import with_retry
@@ -27,6 +28,7 @@ from func_py.storage.queues import Queues
 from func_py.storage.tables import Tables
 from func_py.storage.wakes import Wakes
 from func_py.web.admin_calls import CallMaker
+from func_py.web.front_end import Mount
 from func_py_bindings import blob, queue, table
 from func_py_bindings.contract import FunctionSpec, InputFetcher, OutputWriter
 
@@ -88,6 +90,12 @@ class Storage:
             queue.TRIGGER.lower(): queue_calls(invoker),
             blob.TRIGGER.lower(): self._blob_triggers.calls(invoker),
         }
+
+    def webhooks(self, functions: Iterable[FunctionSpec]) -> list[tuple[Mount, str]]:
+        """What services call when something happened in them, and the names of the keys."""
+        sound = [spec for spec in functions if not spec.problem]
+        events = self._blob_triggers.events(_triggered_by(blob.TRIGGER, sound))
+        return [] if events is None else [(Mount(PREFIX, events.handle), KEY)]
 
     @asynccontextmanager
     async def listening(

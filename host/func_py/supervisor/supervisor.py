@@ -118,7 +118,14 @@ class Supervisor:
                     self._reload_at = None
                     forget_bytecode(self._changed)
                     self._changed.clear()
+                    for worker in self._workers[1:]:
+                        worker.drop_heir()
                     first.reload()
+                if not any(worker.is_loading for worker in self._workers):
+                    # Together: what one gives up is for the heirs, and not for another one that
+                    # would have to give it up again.
+                    for worker in self._workers:
+                        worker.hand_over()
                 if first.exit_code is not None and self._stopping_since is None:
                     self._end_all()
         return EXIT_FORCED if self._is_forced else first.exit_code or 0
@@ -141,7 +148,7 @@ class Supervisor:
             self._reload_at = time.monotonic() + _DEBOUNCE_S
 
     def _pass_on(self) -> None:
-        """The first worker serves new code: now the others, and the new rules for watching."""
+        """The first worker has loaded new code: now the others, and the new rules for watching."""
         if self._changes is not None:
             self._changes.obey(self._workers[0].watch)
         for worker in self._workers[1:]:

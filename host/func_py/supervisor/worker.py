@@ -108,7 +108,7 @@ class Worker:
         announcer: Tells what happens.
         backoff: Delays between a death and the next start.
         reloads: Whether code that does not load is waited for; else, at the start, it is the end.
-        changed: Called when a child serves that was not started only because another one died.
+        changed: Called when a child has loaded that was not started only because another one died.
         is_first: Tells of readiness, and gives up at the start when the app cannot be run.
         patience_s: What a child may take to hand over; None: as long as it needs.
     """
@@ -201,9 +201,31 @@ class Worker:
             )
             return
         if self._next is not None:
-            self._kill(self._next)  # It has accepted nothing and owns nothing.
+            self._kill(self._next)
             self._retire(self._next)
         self._start()
+
+    @property
+    def is_loading(self) -> bool:
+        """Will the child that serves have an heir that has not loaded yet?"""
+        return self._serving is not None and self._next is not None and not self._has_heir
+
+    def hand_over(self) -> None:
+        """Have the child that serves hand over to its heir, if that has loaded."""
+        serving = self._serving
+        if serving is None or serving.is_paused or self._is_asked or self._is_stopping:
+            return
+        if self._has_heir:
+            serving.child.send(HandOver())
+            self._is_asked = True
+            if self._patience_s is not None:
+                self._hand_over_by = time.monotonic() + self._patience_s
+
+    def drop_heir(self) -> None:
+        """The code of an heir is out of date: the one that serves goes on."""
+        if self._serving is not None and self._next is not None and not self._is_asked:
+            self._kill(self._next)  # It has accepted nothing and owns nothing.
+            self._retire(self._next)
 
     def stop(self) -> float | None:
         """Have everything finished and ended; the seconds that running work gets, if any runs."""
@@ -267,16 +289,14 @@ class Worker:
         assert process.loaded is not None
         if not process.is_apology:
             self.watch = process.loaded.watch
+            if not self._is_restart:
+                self._changed()
         if self._serving is None:
             self._switch()
-        elif not self._serving.is_paused:
-            self._ask_to_hand_over(self._serving)
 
-    def _ask_to_hand_over(self, process: _Process) -> None:
-        process.child.send(HandOver())
-        self._is_asked = True
-        if self._patience_s is not None:
-            self._hand_over_by = time.monotonic() + self._patience_s
+    @property
+    def _has_heir(self) -> bool:
+        return self._next is not None and self._next.loaded is not None
 
     def _note_pause(self, process: _Process, is_paused: bool) -> None:
         """Somebody debugs in this process: nothing takes it, or its terminal, away meanwhile."""
@@ -285,8 +305,6 @@ class Worker:
             return
         if self._wanted and not self._is_asked:
             self.reload()
-        elif self._next is not None and self._next.loaded is not None and not self._is_asked:
-            self._ask_to_hand_over(process)
 
     def _switch(self) -> None:
         """The next child takes over, whatever the one before it is doing."""
@@ -354,7 +372,7 @@ class Worker:
             how = process.failed.message
         if self._next is not None:
             self._announcer.complain(how)
-            if self._next.loaded is not None:
+            if self._has_heir:
                 self._switch()
         elif process.ready is None and self._shown is None and self._is_first:
             self._announcer.complain(how)
@@ -377,8 +395,6 @@ class Worker:
                 self._announcer.say(f"The app runs again (pid {process.child.pid}).")
             else:
                 self._announcer.reloaded(report, before)
-        if not self._is_restart:
-            self._changed()
         self._is_restart = False
 
     def _kill(self, process: _Process) -> None:

@@ -1,7 +1,8 @@
 """Looks through a container for blobs that functions were not told of, and tells them.
 
 A container is listed from end to end, since storage lists by name. So that a second look costs no
-more than the list, blobs older than the newest of an earlier look are passed over.
+more than the list, blobs older than the newest of an earlier look are passed over. How old is kept
+in storage, so that the first look of the next host costs no more either.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from func_py.clock import Clock
 from func_py.errors import StorageError
 from func_py.storage.answers import Answers
 from func_py.storage.receipts import Receipts
+from func_py.storage.scan_info import ScanInfo
 from func_py.triggers.polling import Pauses
 from func_py_bindings.blob import BlobPattern
 
@@ -31,6 +33,12 @@ _MARGIN = timedelta(minutes=1)
 _LONGEST_OUTAGE = timedelta(seconds=10)
 _AT_ONCE = 16
 """Blobs that functions are told of at the same time."""
+
+_FEW = 100
+"""News of a first look for which receipts are asked for one by one."""
+
+_News = tuple["WatchedFunction", str, str, datetime]
+"""Function, name and ETag of a blob, and when it was written."""
 
 Tell = Callable[["WatchedFunction", str, str], Awaitable[None]]
 """Sends the message that a function is to run for the blob of this name and ETag."""
@@ -52,6 +60,7 @@ class BlobScanner:
         answers: How its service answers.
         functions: Who is told.
         receipts: Who was told already.
+        looked: What was looked through already.
         tell: Tells them.
         interval: Between two looks.
         clock: The time.
@@ -63,6 +72,7 @@ class BlobScanner:
         answers: Answers,
         functions: Sequence[WatchedFunction],
         receipts: Receipts,
+        looked: ScanInfo,
         tell: Tell,
         interval: timedelta,
         clock: Clock,
@@ -71,11 +81,16 @@ class BlobScanner:
         self._answers = answers
         self._functions = functions
         self._receipts = receipts
+        self._looked = looked
         self._tell = tell
         self._pauses = Pauses(clock, interval, interval)
         self._outage = Pauses(clock, timedelta(milliseconds=100), _LONGEST_OUTAGE)
-        self._known: dict[str, set[str]] | None = None
-        """What functions were told of before the first look; None: not asked for yet."""
+        self._is_recalled = False
+        self._is_first_look = True
+        self._new: Sequence[WatchedFunction] = functions
+        """Those that are told of old blobs as well."""
+        self._stored: datetime | None = None
+        """What `looked` says."""
         self._told: dict[tuple[str, str], datetime] = {}
         self._newest: datetime | None = None
         self._since: datetime | None = None
@@ -122,19 +137,19 @@ class BlobScanner:
                 await self._outage.pause()
 
     async def _look(self) -> None:
-        if self._known is None:
-            self._known = {f.id: await self._receipts.told(f.id) for f in self._functions}
-        since, newest = self._since, self._newest
-        news: list[tuple[WatchedFunction, str, str, datetime]] = []
+        if not self._is_recalled:
+            await self._recall()
+        newest = self._newest
+        news: list[_News] = []
         with self._answers.translated():
             try:
                 async for blob in self._container.list_blobs():
-                    if since is not None and blob.last_modified < since:
-                        continue
                     newest = max(newest or blob.last_modified, blob.last_modified)
                     news += self._news_of(blob)
             except ResourceNotFoundError:
                 return
+        if self._is_first_look:
+            news = await self._without_known(news)
         are_told = True
         for start in range(0, len(news), _AT_ONCE):
             if self._is_stopping:
@@ -143,26 +158,58 @@ class BlobScanner:
             results = await asyncio.gather(*(self._tell_of(*each) for each in batch))
             are_told = are_told and all(results)
         if are_told:
-            self._forget()
             # Not the newest of this look: what was written behind its back may be older than that.
-            self._since = None if self._newest is None else self._newest - _MARGIN
+            if self._newest is not None:
+                since = self._newest - _MARGIN
+                self._since = max(self._since or since, since)
             self._newest = newest
-            self._known = {}
+            self._forget()
+            self._is_first_look = False
+            self._new = ()
+            await self._note()
 
-    def _news_of(self, blob: Any) -> list[tuple[WatchedFunction, str, str, datetime]]:
+    async def _recall(self) -> None:
+        """Begin where an earlier host ended; functions that it did not have begin at the start."""
+        found = await self._looked.read()
+        self._is_recalled = True
+        if found is not None:
+            self._since = found.until
+            if found.functions is None:
+                self._new = ()
+            else:
+                self._new = [f for f in self._functions if f.id not in found.functions]
+            self._stored = found.until if not self._new else None
+
+    async def _note(self) -> None:
+        """Tell the next host how far this one is."""
+        if self._since is not None and self._since != self._stored:
+            await self._looked.write(self._since, [function.id for function in self._functions])
+            self._stored = self._since
+
+    def _news_of(self, blob: Any) -> list[_News]:
         etag = str(blob.etag).strip('"')
-        found = []
-        for function in self._functions:
-            if function.pattern.match(blob.name) is None or self._is_told(function, blob, etag):
-                continue
-            found.append((function, str(blob.name), etag, blob.last_modified))
-        return found
+        is_old = self._since is not None and blob.last_modified < self._since
+        return [
+            (function, str(blob.name), etag, blob.last_modified)
+            for function in (self._new if is_old else self._functions)
+            if function.pattern.match(blob.name) is not None
+            and (function.id, self._key(blob.name, etag)) not in self._told
+        ]
 
-    def _is_told(self, function: WatchedFunction, blob: Any, etag: str) -> bool:
-        key = self._key(blob.name, etag)
-        if self._known and key in self._known.get(function.id, ()):
-            self._told[function.id, key] = blob.last_modified
-        return (function.id, key) in self._told
+    async def _without_known(self, news: list[_News]) -> list[_News]:
+        """Only what has no receipt; they are listed, since there may be many."""
+        if len(news) <= _FEW:
+            return news
+        known = {name: await self._receipts.told(name) for name in {each[0].id for each in news}}
+        left = []
+        for each in news:
+            function, name, etag, modified = each
+            key = self._key(name, etag)
+            if key in known[function.id]:
+                self._told[function.id, key] = modified
+            else:
+                left.append(each)
+        return left
 
     async def _tell_of(
         self, function: WatchedFunction, name: str, etag: str, modified: datetime

@@ -33,6 +33,10 @@ _NOW = timedelta()
 Handle = Callable[[QueueDelivery], Awaitable[bool]]
 """Works on a message; False: in vain, as the log says by then."""
 
+PoisonOf = Callable[[QueueDelivery | None], Queue | None]
+"""The poison queue of a message, which is None when it cannot be read. No queue: it stays where it
+is, hidden, until it expires."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueOptions:
@@ -56,7 +60,7 @@ class QueueListener:
     Args:
         what: For people: `The trigger of 'orders'`.
         queue: Where messages come from.
-        poison: Where those go that failed too often; None: they stay hidden until they expire.
+        poison_of: Where a message goes that failed too often.
         handle: Works on a message.
         options: How it is listened to.
         clock: The time.
@@ -66,14 +70,14 @@ class QueueListener:
         self,
         what: str,
         queue: Queue,
-        poison: Queue | None,
+        poison_of: PoisonOf,
         handle: Handle,
         options: QueueOptions,
         clock: Clock,
     ) -> None:
         self._what = what
         self._queue = queue
-        self._poison = poison
+        self._poison_of = poison_of
         self._handle = handle
         self._options = options
         self._clock = clock
@@ -162,9 +166,9 @@ class QueueListener:
                     "%s: message %s in '%s' is not in base64, as the messageEncoding says.",
                     *(self._what, received.id, self._queue.name),
                 )
-                await self._put_aside(hold)
+                await self._put_aside(hold, None)
             elif received.dequeue_count > self._options.max_dequeue_count:
-                await self._put_aside(hold)
+                await self._put_aside(hold, received.delivery)
             else:
                 is_done = await self._handled(hold, received.delivery)
                 await self._insist(lambda: self._settle(hold, received, is_done))
@@ -206,10 +210,11 @@ class QueueListener:
             if not self._options.retry_after:
                 self.wake()
         else:
-            await self._put_aside(hold)
+            await self._put_aside(hold, received.delivery)
 
-    async def _put_aside(self, hold: _Hold) -> None:
-        if self._poison is None:
+    async def _put_aside(self, hold: _Hold, delivery: QueueDelivery | None) -> None:
+        poison = self._poison_of(delivery)
+        if poison is None:
             logger.warning(
                 "Message has reached MaxDequeueCount of %d. There is no poison queue for '%s'.",
                 *(self._options.max_dequeue_count, self._queue.name),
@@ -217,9 +222,9 @@ class QueueListener:
             return
         logger.warning(
             "Message has reached MaxDequeueCount of %d. Moving message to queue '%s'.",
-            *(self._options.max_dequeue_count, self._poison.name),
+            *(self._options.max_dequeue_count, poison.name),
         )
-        await self._poison.send_again(hold.message)
+        await poison.send_again(hold.message)
         await hold.delete()
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+
+from support.hubs import sqlite_hub
 
 from func_py.clock import VirtualClock
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.heartbeat import Heartbeat
+from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.poison import Poison
 from func_py.durable.model import ActivityResult, ActivityTask
 
@@ -28,7 +33,11 @@ def call(task_id: int) -> ActivityTask:
     return ActivityTask(instance_id="one", execution_id="e", task_id=task_id, name="work")
 
 
-async def test_a_call_queued_when_the_last_worker_has_just_ended_is_run() -> None:
+async def not_needed() -> None:
+    """A host on an embedded hub is never overdue."""
+
+
+async def test_a_call_queued_when_the_last_worker_has_just_ended_is_run(tmp_path: Path) -> None:
     ended: asyncio.Queue[int] = asyncio.Queue()
     pool = ActivityPool(
         Runner(),
@@ -37,6 +46,7 @@ async def test_a_call_queued_when_the_last_worker_has_just_ended_is_run() -> Non
         nowhere,
         Poison(None, "host", 1),
         VirtualClock(),
+        Heartbeat(sqlite_hub(tmp_path), not_needed, Outage()),
     )
     pool.dispatch([call(1)])
     # In the iteration of the loop in which the only worker runs, right behind it.

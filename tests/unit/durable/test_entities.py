@@ -19,9 +19,15 @@ from func_py.clock import RealClock
 from func_py.durable.client import DurableClient, EntityQuery
 from func_py.durable.engine import EngineOptions
 from func_py.durable.model import (
+    EntityRequest,
+    EventRaised,
     EventSent,
+    LockTarget,
+    Message,
     RuntimeStatus,
     decode_request,
+    encode_request,
+    new_id,
 )
 from func_py.durable.replay import verify
 from func_py.durable.storage.base import Committed, Lost, LostReason
@@ -441,6 +447,45 @@ async def test_purging_deletes_an_entity_without_its_code(hub_factory: HubFactor
 
 
 # ---- deaths ------------------------------------------------------------------------------------
+
+
+def sent(instance_id: str, name: str, input: str) -> Message:
+    """What another kind of host sends to an entity."""
+    event = EventRaised(timestamp=RealClock().now(), message_id=new_id(), name=name, input=input)
+    return Message(id=event.message_id, instance_id=instance_id, event=event)
+
+
+async def test_a_locked_entity_serves_its_holder_until_that_releases_it(
+    hub_factory: HubFactory,
+) -> None:
+    """The lock goes from entity to entity; it and those who wait survive the host."""
+    keys = ("a", "b")
+    ids = [f"@counter@{key}" for key in keys]
+    lock = EntityRequest(
+        id="l", parent="p", lock_set=tuple(LockTarget("counter", key) for key in keys)
+    )
+    by_holder = EntityRequest(id="o", operation="add", is_signal=True, input="10", parent="p")
+
+    async def is_locked() -> bool:
+        found = [await h.hub.get_instance(instance_id) for instance_id in ids]
+        return all(f is not None and f.entity is not None and f.entity.locked_by for f in found)
+
+    async with host(hub_factory) as h:
+        await h.hub.send([sent(ids[0], "op", encode_request(lock))])
+        await until(is_locked, "both entities to be locked")
+        for key in keys:
+            await h.client.signal_entity("Counter", key, "add", "5")
+        await h.hub.send(
+            [sent(instance_id, "op", encode_request(by_holder)) for instance_id in ids]
+        )
+        for key in keys:
+            await until_state(h, "Counter", key, "10")
+    async with host(hub_factory) as h:
+        assert await is_locked()
+        assert await h.client.clean_entities() == 0, "but locks of who is not there are released"
+        for key in keys:
+            await until_state(h, "Counter", key, "15")
+        assert not await is_locked()
 
 
 async def test_operations_of_a_host_that_died_run_again_from_the_state_before(

@@ -8,25 +8,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from func_py.durable.engine.entity_turns import (
-    Requested,
-    batch_of,
-    entity_turn,
-    new_entity,
-    sort_out,
-    unchanged,
-)
+from func_py.durable.engine.entity_order import Choice, Requested
+from func_py.durable.engine.entity_turns import batch_of, entity_turn, new_entity, unchanged
 from func_py.durable.engine.slot import Item
 from func_py.durable.model import (
     EntityRequest,
     EntityResult,
     EntityState,
     EventRaised,
-    ExecutionTerminated,
     FailureDetails,
     HistoryEvent,
+    LockTarget,
     OperationResult,
     RuntimeStatus,
+    decode_request,
     encode_request,
 )
 from func_py.durable.storage.base import Lease, Turn
@@ -70,7 +65,8 @@ def turn(
         state="7" if exists else None,
         results=results or [OperationResult(result="7")] * len(requests),
     )
-    return entity_turn(Lease(0, 1), "token", state, taken, result, LATER, remembers=remembers)
+    choice = Choice(taken)
+    return entity_turn(Lease(0, 1), "token", state, choice, result, LATER, remembers=remembers)
 
 
 def answers(made: Turn) -> list[tuple[str, str, str, object]]:
@@ -132,14 +128,61 @@ def test_all_messages_of_a_turn_are_remembered_and_old_ones_forgotten() -> None:
     assert many.recent == tuple(f"m{n}" for n in range(400))
 
 
-def test_what_an_earlier_turn_took_and_what_is_no_request_is_sorted_out() -> None:
-    first, again = asked("m1", call(1)), asked("m0", call(0))
-    event = item("m2", EventRaised(timestamp=NOON, name="Approval", input="true"))
-    damaged = item("m3", EventRaised(timestamp=NOON, name="op", input="[]"))
-    command = item("m4", ExecutionTerminated(timestamp=NOON))
-    requests, strays = sort_out([again, first, event, damaged, command], {"m0"})
-    assert requests == [Requested(first, call(1))]
-    assert strays == [again, event, damaged, command]
+def lock(position: int, *keys: str) -> EntityRequest:
+    """What an orchestration of another host asks, to lock counters."""
+    return EntityRequest(
+        id="lock",
+        parent="locker",
+        parent_execution="locker-e1",
+        lock_set=tuple(LockTarget("counter", key) for key in keys),
+        position=position,
+    )
+
+
+def locking(request: EntityRequest) -> Turn:
+    choice = Choice(lock=Requested(asked("m0", request), request))
+    result = unchanged(ENTITY, ())
+    return entity_turn(Lease(0, 1), "token", ENTITY, choice, result, LATER, remembers=False)
+
+
+def test_a_lock_is_granted_by_the_last_entity_that_is_locked() -> None:
+    made = locking(lock(1, "a", "k"))
+    granted = {"result": "Lock Acquisition Completed"}
+    assert answers(made) == [("locker", "locker-e1", "lock", granted)]
+    assert made.state.entity == EntityState(locked_by="locker")
+    assert made.state.status is RuntimeStatus.RUNNING, "it must not be purged"
+
+
+def test_a_lock_request_goes_on_to_the_next_entity() -> None:
+    made = locking(lock(0, "k", "z"))
+    [message] = made.messages
+    assert (message.instance_id, message.sender) == ("@counter@z", "@counter@k")
+    assert isinstance(message.event, EventRaised)
+    assert message.event.name == "op"
+    assert decode_request(message.event.input) == lock(1, "k", "z")
+    assert made.state.entity == EntityState(locked_by="locker")
+
+
+@pytest.mark.parametrize(
+    ("locked_by", "taken", "goes_on"),
+    [
+        (None, ["m0"], True),
+        (None, [], False),  # then there is mail that was not taken
+        ("caller", ["m0"], True),
+        ("other", ["m0"], False),  # its release brings the next turn
+    ],
+)
+def test_an_entity_with_a_queue_tells_itself_to_go_on(
+    locked_by: str | None, taken: list[str], goes_on: bool
+) -> None:
+    words = [item(name, EventRaised(timestamp=NOON, name="continue")) for name in taken]
+    choice = Choice(words=words, locked_by=locked_by, queue=(call(1),))
+    result = unchanged(ENTITY, ())
+    made = entity_turn(Lease(0, 1), "token", ENTITY, choice, result, LATER, remembers=False)
+    assert [(m.instance_id, m.id) for m in made.messages] == (
+        [("@counter@k", "m0:continue")] if goes_on else []
+    )
+    assert made.state.entity == EntityState(locked_by=locked_by, queue=(call(1),))
 
 
 def test_a_batch_holds_the_operations_and_what_they_find() -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+
+from support.hubs import sqlite_hub
 
 from func_py.clock import VirtualClock
 from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.line import LONGEST_LINE, Line
+from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.poison import Poison
 from func_py.durable.model import ActivityResult, ActivityTask
 
@@ -63,7 +68,7 @@ def test_calls_that_have_a_thread_are_not_in_line() -> None:
     assert line.waiting == 1
 
 
-async def test_calls_that_wait_for_a_thread_leave_their_room_to_others() -> None:
+async def test_calls_that_wait_for_a_thread_leave_their_room_to_others(tmp_path: Path) -> None:
     runner = OneThread()
     left = 50
     done = asyncio.Event()
@@ -77,7 +82,12 @@ async def test_calls_that_wait_for_a_thread_leave_their_room_to_others() -> None
     async def nowhere(name: str) -> bool:
         return False
 
-    pool = ActivityPool(runner, 2, ended, nowhere, Poison(None, "host", 1), VirtualClock())
+    async def not_needed() -> None:
+        """A host on an embedded hub is never overdue."""
+
+    heartbeat = Heartbeat(sqlite_hub(tmp_path), not_needed, Outage())
+    poison, clock = Poison(None, "host", 1), VirtualClock()
+    pool = ActivityPool(runner, 2, ended, nowhere, poison, clock, heartbeat)
     calls = [
         ActivityTask(instance_id="one", execution_id="e", task_id=n, name="work")
         for n in range(left)

@@ -20,7 +20,6 @@ from func_py.durable.model import (
     SubOrchestrationCreated,
     TaskFailed,
     TimerFired,
-    partition_of,
 )
 from func_py.durable.storage.base import Mail
 
@@ -294,7 +293,9 @@ async def test_an_idle_instance_is_dropped_from_memory_and_goes_on(
     async with host(hub_factory, options=options) as h:
         instance_id = await h.client.start("waits")
         await h.wait_for(instance_id, RuntimeStatus.RUNNING)
-        slots = h.engine._partitions[partition_of(instance_id, 4)]._slots
+        partition = h.engine._holdings.of(instance_id)
+        assert partition is not None
+        slots = partition._slots
 
         async def dropped() -> bool:
             return instance_id not in slots

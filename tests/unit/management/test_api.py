@@ -40,7 +40,7 @@ async def host(hub_factory: HubFactory) -> AsyncIterator[Host]:
 
 @pytest.fixture
 def api(host: Host) -> DurableApi:
-    return DurableApi(host.client, "TestHub", code="a secret+")
+    return DurableApi(host.client, host.explainer, "TestHub", code="a secret+")
 
 
 async def call(

@@ -34,7 +34,7 @@ async def host(hub_factory: HubFactory) -> AsyncIterator[Host]:
 
 @pytest.fixture
 def api(host: Host) -> DurableApi:
-    return DurableApi(host.client, "TestHub")
+    return DurableApi(host.client, host.explainer, "TestHub")
 
 
 @pytest.fixture

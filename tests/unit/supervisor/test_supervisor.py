@@ -322,6 +322,32 @@ def test_of_several_workers_each_is_reloaded(bench: Bench) -> None:
     assert len(bench.notes.reports) == 2
 
 
+def test_of_several_workers_none_hands_over_before_each_has_an_heir(
+    bench: Bench, tmp_path: Path
+) -> None:
+    before: set[int] = set()
+    answers: set[int] = set()
+
+    def meanwhile() -> None:
+        def both() -> bool:
+            before.add(bench.ask()["pid"])
+            return len(before) == 2
+
+        wait_for(both, "two workers")
+        bench.environ["CHILD"] = f"late:{tmp_path}"
+        bench.changes.press()
+        wait_for((tmp_path / "second").exists, "the second heir to be loading")
+        answers.update(bench.ask()["pid"] for _ in range(20))
+        assert len(bench.notes.reports) == 1
+        (tmp_path / "go").touch()
+        wait_for(lambda: not any(map(is_alive, before)), "the end of both")
+        stop()
+
+    assert bench.run("", meanwhile, reloads=True, count=2) == 0
+    assert answers <= before
+    assert len(bench.notes.reports) == 2
+
+
 # ---- what a child is born with -----------------------------------------------------------------
 
 

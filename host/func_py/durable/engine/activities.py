@@ -6,11 +6,15 @@ import asyncio
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import msgspec
 
 from func_py.clock import Clock, Timer
 from func_py.durable.engine.functions import ActivityRunner
+from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.line import Line
 from func_py.durable.engine.poison import Poison
 from func_py.durable.faults import reach
@@ -27,6 +31,33 @@ _RECHECK = timedelta(seconds=5)
 def task_key(task: ActivityTask) -> TaskKey:
     """The key of an activity call."""
     return TaskKey(task.instance_id, task.execution_id, task.task_id)
+
+
+class LiveCall(msgspec.Struct, frozen=True, kw_only=True):
+    """An activity call that a pool holds."""
+
+    task_id: int
+    execution_id: str
+    since: datetime | None = None
+    """When it was begun; None: it waits."""
+    ahead: int = 0
+    """How many calls wait before it."""
+
+
+class Trader(Protocol):
+    """Who gives calls to other hosts and gets some from them."""
+
+    def queued(self) -> None:
+        """Calls may be waiting in the queue."""
+        ...
+
+    def hungry(self) -> None:
+        """There may be nothing to do for some worker."""
+        ...
+
+    def offer(self, tasks: Sequence[ActivityTask]) -> None:
+        """Let other hosts have these, which the pool does not hold any more."""
+        ...
 
 
 class ActivityPool:
@@ -48,26 +79,61 @@ class ActivityPool:
         elsewhere: Callable[[str], Awaitable[bool]],
         poison: Poison,
         clock: Clock,
+        heartbeat: Heartbeat,
     ) -> None:
         """`elsewhere(name)`: does another live host of the hub have this activity?"""
         self._runner = runner
-        self._limit = limit
+        self.limit = limit
         self._done = done
         self._elsewhere = elsewhere
         self._poison = poison
         self._clock = clock
+        self._heartbeat = heartbeat
         self._queue: deque[ActivityTask] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._alone: set[asyncio.Task[None]] = set()
-        self._waiting: dict[TaskKey, Timer] = {}
+        self._waiting: dict[TaskKey, tuple[ActivityTask, Timer]] = {}
         self._unstarted = 0
         """Workers that exist and have not taken a call yet."""
         self._closed = False
         self._line = Line()
         self._context = contextvars.copy_context()
         self.held: set[TaskKey] = set()
-        self.running: set[TaskKey] = set()
-        """Calls that were begun and have not ended."""
+        """Calls that are queued here, were begun, or whose result is not stored yet."""
+        self.ended = 0
+        """Calls out of the queue that have ended so far."""
+        self.trader: Trader | None = None
+        """Set while there are other hosts."""
+        self._begun: dict[TaskKey, datetime] = {}
+        """Calls that run, and since when."""
+
+    @property
+    def is_full(self) -> bool:
+        """Does the limit keep calls waiting?"""
+        return bool(self._queue) and len(self._workers) >= self.limit
+
+    def calls_of(self, instance_id: str) -> list[LiveCall]:
+        """The calls of an instance, of any execution, that run or wait here."""
+        begun = [
+            LiveCall(task_id=key.task_id, execution_id=key.execution_id, since=since)
+            for key, since in self._begun.items()
+            if key.instance_id == instance_id
+        ]
+        return begun + [
+            LiveCall(task_id=task.task_id, execution_id=task.execution_id, ahead=ahead)
+            for ahead, task in enumerate(self._queue)
+            if task.instance_id == instance_id
+        ]
+
+    @property
+    def queue_length(self) -> int:
+        """Calls that wait for a worker."""
+        return len(self._queue)
+
+    @property
+    def idle(self) -> int:
+        """Calls that could begin at once if there were any."""
+        return 0 if self._queue or self._closed else max(0, self.limit - len(self._workers))
 
     def dispatch(self, tasks: Iterable[ActivityTask]) -> None:
         """Queue calls; those held already are left out."""
@@ -90,7 +156,7 @@ class ActivityPool:
     @property
     def _room(self) -> int:
         """How many workers more there may be; negative when there are too many."""
-        return self._limit + self._line.waiting - len(self._workers)
+        return self.limit + self._line.waiting - len(self._workers)
 
     def _hire(self, loop: asyncio.AbstractEventLoop) -> None:
         wanted = min(self._room, len(self._queue) - self._unstarted)
@@ -98,6 +164,31 @@ class ActivityPool:
             worker = loop.create_task(self._work(), context=self._context.copy())
             self._unstarted += 1
             self._workers.add(worker)
+        if self.trader is not None:
+            self.trader.queued()
+
+    def take_tail(self, keep: int) -> list[ActivityTask]:
+        """Give up what waits behind the first `keep` calls of the queue, oldest first."""
+        tail = []
+        while len(self._queue) > keep:
+            task = self._queue.pop()
+            self.held.discard(task_key(task))
+            tail.append(task)
+        tail.reverse()
+        return tail
+
+    def withdraw(self, is_gone: Callable[[str], bool]) -> list[ActivityTask]:
+        """Give up the calls of some instances that have not begun; asked by instance id."""
+        gone = [task for task in self._queue if is_gone(task.instance_id)]
+        if gone:
+            self._queue = deque(t for t in self._queue if not is_gone(t.instance_id))
+        for key, (task, timer) in list(self._waiting.items()):
+            if is_gone(key.instance_id):
+                timer.cancel()
+                del self._waiting[key]
+                gone.append(task)
+        self.held.difference_update(map(task_key, gone))
+        return gone
 
     def drop(self, instance_id: str, execution_id: str) -> None:
         """Forget the queued calls of an execution; running ones go on."""
@@ -113,17 +204,15 @@ class ActivityPool:
         """The rows of these calls are gone from the store (taken or discarded)."""
         self.held.difference_update(keys)
 
-    def forget(self, task: ActivityTask) -> None:
-        """The result of this call has no taker; it may be started again."""
-        self.held.discard(task_key(task))
+    def settled(self, key: TaskKey) -> None:
+        """The result of this call is stored, or the call is not ours any more."""
+        self.held.discard(key)
+        self._poison.activities_settled([key])
 
-    def start_no_more(self) -> None:
-        """Drop the calls that have not begun; running ones go on."""
+    def start_no_more(self) -> Sequence[ActivityTask]:
+        """Give up the calls that have not begun, for good; running ones go on."""
         self._closed = True
-        self._queue.clear()
-        for timer in self._waiting.values():
-            timer.cancel()
-        self._waiting.clear()
+        return self.withdraw(lambda _: True)
 
     async def close(self, grace: float) -> None:
         """Start nothing more; give running calls `grace` seconds, then cancel them."""
@@ -146,7 +235,11 @@ class ActivityPool:
         assert worker is not None
         try:
             while self._queue and self._room >= 0:
+                if not self._heartbeat.is_fresh:
+                    await self._heartbeat.wait()
+                    continue
                 await self._one(self._queue.popleft())
+                self.ended += 1
                 if not _is_same(contextvars.copy_context(), self._context):
                     break
         finally:
@@ -155,11 +248,11 @@ class ActivityPool:
             self._workers.discard(worker)
             if self._queue and not self._closed:
                 self._hire(asyncio.get_running_loop())
+            if self.trader is not None:
+                self.trader.hungry()
 
     async def _one(self, task: ActivityTask) -> None:
         reach("activity.before_run")
-        key = task_key(task)
-        self.running.add(key)
         try:
             result = await self._run(task)
         except FunctionNotRegistered as error:
@@ -167,6 +260,7 @@ class ActivityPool:
             return
         except asyncio.CancelledError:
             if self._closed:
+                self.held.discard(task_key(task))
                 raise
             # User code cancelled itself; that is its failure, not ours.
             result = ActivityResult(
@@ -177,8 +271,6 @@ class ActivityPool:
             result = ActivityResult(
                 failure=FailureDetails(type=type(error).__name__, message=str(error))
             )
-        finally:
-            self.running.discard(key)
         reach("activity.after_run")
         self._done(task, result)
 
@@ -196,10 +288,12 @@ class ActivityPool:
 
     async def _noted(self, key: TaskKey, task: ActivityTask) -> ActivityResult:
         handle = self._poison.begin_activity(key)
+        self._begun[key] = self._clock.now()
         threads = self._runner.thread_limit(task.name)
         try:
             return await (self._in_line(task, threads) if threads else self._runner.run(task))
         finally:
+            del self._begun[key]
             self._poison.end_activity(handle)
 
     async def _in_line(self, task: ActivityTask, threads: int) -> ActivityResult:
@@ -219,11 +313,14 @@ class ActivityPool:
             wait = await self._elsewhere(task.name)
         except StorageUnavailable:
             wait = True
+        key = task_key(task)
+        if wait and self.trader is not None:
+            self.held.discard(key)
+            self.trader.offer([task])
+            return
         if wait:
-            key = task_key(task)
-            self._waiting[key] = self._clock.call_at(
-                self._clock.now() + _RECHECK, lambda: self._again(task)
-            )
+            again = self._clock.call_at(self._clock.now() + _RECHECK, lambda: self._again(task))
+            self._waiting[key] = (task, again)
             return
         failure = FailureDetails(type="FunctionNotRegistered", message=str(error))
         self._done(task, ActivityResult(failure=failure))

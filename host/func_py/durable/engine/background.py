@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,10 +30,12 @@ class Background:
         self._work.add(work)
         work.add_done_callback(self._work.discard)
 
-    async def wait(self) -> None:
-        """Wait until nothing runs."""
-        while self._work:
-            await asyncio.gather(*self._work, return_exceptions=True)
+    async def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until nothing runs, or for so many seconds; what runs goes on then."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._work:
+                    await asyncio.wait(self._work)
 
     async def cancel(self) -> None:
         """Cancel everything, and wait for that."""

@@ -1,21 +1,24 @@
-"""The engine of one host: owns partitions, delivers their mail, keeps them while the host lives."""
+"""The engine of one host: owns its share of the partitions, delivers their mail."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from func_py.clock import Clock, Timer
+from func_py.clock import Clock
 from func_py.durable.engine.activities import ActivityPool
 from func_py.durable.engine.background import Background
+from func_py.durable.engine.balance import candidates, fair_share
 from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool, EntityRunner, NoEntities
+from func_py.durable.engine.exchange import Exchange
 from func_py.durable.engine.functions import ActivityRunner, FunctionTable
-from func_py.durable.engine.leftovers import Leftovers
+from func_py.durable.engine.heartbeat import Heartbeat
+from func_py.durable.engine.holdings import Holdings
 from func_py.durable.engine.line import LONGEST_LINE
+from func_py.durable.engine.live import LiveInstance, look
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.partition import Partition
@@ -25,24 +28,26 @@ from func_py.durable.engine.sessions import SessionCache
 from func_py.durable.engine.slot import Slot
 from func_py.durable.engine.turn_limit import TurnLimit
 from func_py.durable.engine.verifier import Verifier
-from func_py.durable.faults import reach
-from func_py.durable.model import ActivityResult, ActivityTask, InstanceState, partition_of
-from func_py.durable.storage.base import Capability, HostRecord, HubInfo, Lease, TaskHub
-from func_py.errors import LeaseLost, StorageUnavailable
+from func_py.durable.model import ActivityResult, ActivityTask, InstanceState
+from func_py.durable.storage.base import Capability, HostRecord, HubInfo, TaskHub
+from func_py.errors import StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
 
-_UPKEEP = timedelta(seconds=5)
+_PATIENCE_S = 5.0
+"""What operations of entities get when their partition goes to a host that has too little."""
+_HURRY_S = 0.25
+"""What they get when this host hands over: nobody else has the partition meanwhile."""
 
 _LAST_RESULTS_S = 5.0
 """What the results of the last activities get to be stored."""
 
-_ENTITY_GRACE_S = 0.25
-"""What operations of entities get when their partition is handed over: others wait for it."""
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 30.0
 
 
 class Engine:
-    """Runs the orchestrations of every partition this host can get."""
+    """Runs the orchestrations of this host's share of the partitions."""
 
     def __init__(
         self,
@@ -64,20 +69,15 @@ class Engine:
         `ended` is told of each orchestration that ended here. With `misfits`, instances that do
         not fit the code are held and told to it; without, they fail."""
         self._hub = hub
-        self._info = info
-        self._clock = clock
-        self._options = options
+        self._partition_count = info.partition_count
+        self._functions = functions
         self._host_id = host_id
-        self._partitions: dict[int, Partition] = {}
-        self._dropped: list[Lease] = []
-        """Leases to be given back before the partitions can be had again."""
-        self._acquiring = asyncio.Lock()
+        self._others: Sequence[HostRecord] = ()
+        """The other hosts that run functions."""
         self._outage = Outage()
-        self._has_others = True
-        """Other hosts may hold activities of our partitions, or did when we last looked."""
         self._background = Background(_say_failed)
-        self._upkeep_alarm: Timer | None = None
-        self._stopping = False
+        self._has_handed_over = False
+        self._heartbeat = Heartbeat(hub, lambda: self._holdings.renew(), self._outage)
         # An entity notes itself and, when it is suspected, the operation.
         notes = options.max_activities + LONGEST_LINE + 2 * options.max_entities
         self._poison = Poison(hand_dir, host_id, notes)
@@ -91,8 +91,23 @@ class Engine:
             lambda name: self._elsewhere("activity", name),
             self._poison,
             clock,
+            self._heartbeat,
         )
-        self._leftovers = Leftovers(hub, clock, self._outage, self._pool.forget)
+        delivers_once = Capability.TRANSACTIONS in info.capabilities
+        self._holdings = Holdings(
+            hub,
+            info.partition_count,
+            self._pool,
+            self._poison,
+            self._outage,
+            clock,
+            # Without transactions, activities of dead hosts come back when their time is up.
+            options.timer_horizon / 2 if delivers_once else None,
+            lambda lease: Partition(lease, self._parts),
+        )
+        self._exchange = Exchange(
+            hub, self._pool, functions.activities(), clock, self._outage, self._holdings.take_back
+        )
         self._sessions = SessionCache(
             clock, options.session_bytes, options.session_idle, self._evict
         )
@@ -103,218 +118,186 @@ class Engine:
             clock=clock,
             options=options,
             pool=self._pool,
+            exchange=self._exchange,
+            heartbeat=self._heartbeat,
             entities=self._entities,
             turns=TurnLimit(options.max_orchestrators),
             replays=asyncio.Semaphore(options.max_replays),
-            delivers_once=Capability.TRANSACTIONS in info.capabilities,
+            delivers_once=delivers_once,
             poison=self._poison,
             sessions=self._sessions,
             outage=self._outage,
             elsewhere=self._elsewhere,
-            lost=self._lost,
+            lost=self._holdings.lost,
             finished=self._verifier.offer if self._verifier is not None else lambda _: None,
             ended=ended or (lambda _: None),
             misfits=misfits,
         )
 
     @property
-    def partitions(self) -> list[int]:
+    def partitions(self) -> Sequence[int]:
         """The partitions this host owns now, ascending."""
-        return sorted(self._partitions)
+        return list(self._holdings)
+
+    async def look(self, instance_id: str) -> LiveInstance:
+        """What this host knows of an instance beyond what is stored."""
+        return await look(self._parts, self._holdings.of(instance_id), instance_id)
+
+    @property
+    def turn(self) -> tuple[str, str, float] | None:
+        """Whose code has the event loop now: instance id, orchestrator, and since when by the
+        loop's clock. May be asked in any thread."""
+        if (turn := self._parts.turn) is None:
+            return None
+        slot, began = turn
+        return slot.instance_id, slot.state.name if slot.state is not None else "", began
 
     async def start(self) -> None:
-        """Take the free partitions and begin; the others are tried for again now and then."""
-        self._background.spawn(self._receive())
-        self._has_others = bool(await self._others())
-        await self._acquire()
-        self._arm_upkeep()
+        """Become one of the hosts that run functions; take what is free of our share, and begin.
 
-    async def hand_over(self) -> None:
-        """Run no more turns here and free the partitions, for another host to take at once.
+        What other hosts have too much of comes to us soon.
+        """
+        self._background.spawn(self._receive())
+        await self._hub.publish(self._functions.published())
+        hosts = await self._hub.hosts()
+        self._consider(hosts)
+        await self._holdings.acquire()
+        self._background.spawn(self._balance(hosts))
+        self._holdings.look_after()
+
+    async def hand_over(self, patience_s: float = _HURRY_S) -> None:
+        """Run no more turns here; free the partitions, for other hosts to take at once.
 
         What is under way is stored first. Activities that wait go along; those that run go on here,
-        and their results reach whoever owns the partition by then.
+        and their results reach whoever owns the partition by then. Operations of entities get
+        `patience_s` seconds. The host stays a client of the hub.
         """
-        if self._stopping:
+        if self._has_handed_over:
             return
-        self._stopping = True
+        self._has_handed_over = True
+        self._exchange.shut()
         self._poison.close()
-        if self._upkeep_alarm is not None:
-            self._upkeep_alarm.cancel()
-        self._pool.start_no_more()
-        await self._entities.close(_ENTITY_GRACE_S)
-        await self._let_go()
+        try:
+            await self._hub.publish([])
+        except StorageUnavailable as error:
+            self._outage.began("ownership", error)
+        self._holdings.retire()
+        await self._entities.close(patience_s)
+        self._parts.turns.lift()
+        try:
+            await self._holdings.give_up_all(patience_s)
+        except StorageUnavailable as error:
+            # The upkeep tries again; they are free for others as soon as this host is gone.
+            self._outage.began("ownership", error)
 
     async def stop(self, grace: float) -> None:
         """Start nothing more, give what runs `grace` seconds, release the partitions.
 
         That is activities and entities. Everything acknowledged is in the store; what did not
-        finish goes on with the next owner.
+        finish goes on with the next owner. Where there are other hosts, they have the partitions
+        before the activities have ended.
         """
-        if self._stopping:
-            await self._pool.close(grace)
-            await self._leftovers.close(max(grace, _LAST_RESULTS_S))
-            return
-        self._stopping = True
-        self._poison.close()
-        if self._upkeep_alarm is not None:
-            self._upkeep_alarm.cancel()
-        await asyncio.gather(self._pool.close(grace), self._entities.close(grace))
-        await self._let_go()
-        await self._leftovers.close(_LAST_RESULTS_S)
-
-    async def _let_go(self) -> None:
-        # Mail first, or the turns would never end on a busy hub.
+        if not self._others and not self._has_handed_over:
+            # Nobody else would take what becomes of them.
+            await asyncio.gather(self._pool.close(grace), self._entities.close(grace))
+        await self.hand_over(min(grace, _PATIENCE_S))
+        await self._pool.close(grace)
+        await self._exchange.close(max(grace, _LAST_RESULTS_S))
+        await self._holdings.close()
+        self._heartbeat.close()
         await self._background.cancel()
-        partitions = list(self._partitions.values())
-        self._parts.turns.lift()
-        # Results of the last activities may still be on their way to the store.
-        for partition in partitions:
-            await partition.settle()
-        # No wait until here: from now on results go to the store.
-        self._partitions.clear()
-        for partition in partitions:
-            partition.close()
-        for partition in partitions:
-            await partition.wait_idle()
         self._sessions.close()
         if self._verifier is not None:
             self._verifier.close()
-        try:
-            await self._hub.publish([])
-            keep = [*self._pool.running, *self._leftovers.keys]
-            await self._hub.release([partition.lease for partition in partitions], keep)
-        except StorageUnavailable as error:
-            # They are free for others as soon as this host is gone.
-            self._outage.began("ownership", error)
 
-    # ---- partitions ------------------------------------------------------------------------
+    # ---- among the hosts -------------------------------------------------------------------
 
-    async def _acquire(self) -> None:
-        """Give back what was dropped, take what is free, recover what was taken.
+    async def _balance(self, hosts: Sequence[HostRecord]) -> None:
+        """Follow the coming and going of hosts."""
+        known: Sequence[HostRecord] = hosts
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            failures = self._outage.failures
+            try:
+                now = await self._hub.watch_hosts(known)
+                known = ()  # until all that follows from it is done
+                await self._holdings.renew()
+                if is_known := any(host.host_id == self._host_id for host in now):
+                    self._consider(now)
+                    await self._rebalance()
+                if {host.host_id for host in hosts} - {host.host_id for host in now}:
+                    await self._holdings.take_back()
+            except StorageUnavailable as error:
+                self._outage.began("hosts", error)
+                is_known = False
+            else:
+                self._outage.ended("hosts", failures)
+                hosts = now
+            if is_known:
+                known = hosts
+                pause_s = _FIRST_PAUSE_S
+            else:  # or the others have taken us for dead: ask again
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-        Where the store stops answering on the way, the next call goes on.
-        """
-        async with self._acquiring:
-            if self._dropped:
-                dropped = list(self._dropped)
-                await self._hub.release(dropped)
-                del self._dropped[: len(dropped)]
-            missing = [p for p in range(self._info.partition_count) if p not in self._partitions]
-            if missing:
-                for lease in await self._hub.acquire(missing):
-                    # Listed before it is recovered: mail that comes meanwhile must find it.
-                    self._partitions[lease.partition] = Partition(lease, self._parts)
-                reach("host.acquired")
-            new = [p for p in self._partitions.values() if not p.is_recovered]
-            if new:
-                await self._poison.examine([host.host_id for host in await self._hub.hosts()])
-            for partition in new:
-                try:
-                    await partition.recover()
-                except LeaseLost as error:
-                    self._lost(partition, str(error))
-
-    def _lost(self, partition: Partition, why: str) -> None:
-        """Drop the partition's memory and try for it again."""
-        number = partition.lease.partition
-        if self._partitions.get(number) is not partition:
+    def _consider(self, hosts: Sequence[HostRecord]) -> None:
+        """What follows for us from who is there."""
+        if self._has_handed_over:
             return
-        log.warning("Partition %d is dropped (%s).", number, why)
-        del self._partitions[number]
-        partition.close()
-        if not self._stopping:
-            self._background.spawn(self._regain(partition))
+        running = {*candidates(hosts)} - {self._host_id}
+        self._others = [host for host in hosts if host.host_id in running]
+        self._holdings.share = fair_share(self._partition_count, hosts, self._host_id)
+        if self._others:
+            self._exchange.open()
+        else:
+            self._exchange.shut()
 
-    async def _regain(self, partition: Partition) -> None:
-        await partition.wait_idle()
-        self._dropped.append(partition.lease)
-        try:
-            await self._acquire()
-        except StorageUnavailable as error:
-            self._outage.began("ownership", error)  # the upkeep tries again
-        self._arm_upkeep()
-
-    async def _take_back(self) -> None:
-        """Run what other hosts held in our partitions when they ended.
-
-        Without transactions nobody knows whether they ended: it comes back when its time is up.
-        """
-        had_others, self._has_others = self._has_others, bool(await self._others())
-        if had_others or not self._parts.delivers_once:
-            for partition in list(self._partitions.values()):
-                await partition.take_back()
-
-    async def _others(self) -> list[HostRecord]:
-        return [host for host in await self._hub.hosts() if host.host_id != self._host_id]
-
-    def _arm_upkeep(self) -> None:
-        """Soon when a partition is missing, otherwise in time for the next timers."""
-        if self._stopping:
+    async def _rebalance(self) -> None:
+        """Give up what is more than our share, or take what is missing."""
+        if self._has_handed_over:
             return
-        if self._upkeep_alarm is not None:
-            self._upkeep_alarm.cancel()
-        settled = len(self._partitions) == self._info.partition_count and not self._dropped
-        settled = settled and not self._has_others
-        settled = settled and all(p.is_recovered for p in self._partitions.values())
-        # Without transactions, activities of dead hosts come back when their time is up.
-        settled = settled and self._parts.delivers_once
-        when = self._clock.now() + (self._options.timer_horizon / 2 if settled else _UPKEEP)
-        self._upkeep_alarm = self._clock.call_at(
-            when, lambda: self._background.spawn(self._upkeep())
-        )
-
-    async def _upkeep(self) -> None:
-        """Look for partitions that are missing, load the timers of the next minutes."""
-        failures = self._outage.failures
-        try:
-            await self._acquire()
-            await self._take_back()
-            for partition in list(self._partitions.values()):
-                await partition.extend_horizon()
-            self._outage.ended("ownership", failures)
-        except StorageUnavailable as error:
-            self._outage.began("ownership", error)
-        finally:
-            self._arm_upkeep()
+        surplus = self.partitions[self._holdings.share :]
+        if surplus:
+            log.info("Partitions %s go to other hosts.", surplus)
+        await self._holdings.give_up(_PATIENCE_S)
+        self._holdings.look_after()
 
     async def _receive(self) -> None:
-        pause = 0.1
+        pause_s = _FIRST_PAUSE_S
         while True:
             failures = self._outage.failures
             try:
                 mails = await self._hub.receive()
             except StorageUnavailable as error:
                 self._outage.began("mail", error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 30.0)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 continue
-            pause = 0.1
+            pause_s = _FIRST_PAUSE_S
             self._outage.ended("mail", failures)
             for mail in mails:
-                partition = self._partitions.get(mail.partition)
+                partition = self._holdings.get(mail.partition)
                 if partition is not None:
                     partition.deliver(mail)
 
     # ---- shared by the partitions ----------------------------------------------------------
 
     def _activity_done(self, task: ActivityTask, result: ActivityResult) -> None:
-        number = partition_of(task.instance_id, self._info.partition_count)
-        partition = self._partitions.get(number)
-        if partition is not None:
+        partition = self._holdings.of(task.instance_id)
+        if partition is not None and partition.takes_results:
             partition.activity_done(task, result)
         else:
             # Not ours any more. Whoever owns it gets the result, or runs the call again.
-            self._leftovers.store(task, result)
+            self._exchange.complete(task, result)
 
     def _evict(self, slot: Slot) -> bool:
-        number = partition_of(slot.instance_id, self._info.partition_count)
-        partition = self._partitions.get(number)
+        partition = self._holdings.of(slot.instance_id)
         return partition is None or partition.evict(slot)
 
     async def _elsewhere(self, kind: str, name: str) -> bool:
         wanted = f"{kind}:{name}".lower()
-        return any(wanted in host.functions for host in await self._others())
+        hosts = await self._hub.hosts()
+        return any(wanted in host.functions for host in hosts if host.host_id != self._host_id)
 
 
 def _say_failed(error: BaseException) -> None:

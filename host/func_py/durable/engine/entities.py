@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
-from func_py.durable.engine.entity_turns import (
-    DELETED,
-    Requested,
-    batch_of,
-    deletion_in,
-    entity_turn,
-    sort_out,
-    unchanged,
-)
+import msgspec
+
+from func_py.durable.engine.entity_order import Choice, Requested, choose, deletion_in
+from func_py.durable.engine.entity_turns import DELETED, batch_of, entity_turn, unchanged
 from func_py.durable.engine.owner import Owner
 from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.slot import Running, Slot
 from func_py.durable.model import (
-    EntityRequest,
     EntityResult,
+    EntityState,
     FailureDetails,
     InstanceState,
     OperationResult,
@@ -33,6 +29,14 @@ _REFUSALS = 2
 """A turn refused by the store is repeated with one operation; after so many that one has failed."""
 
 
+class LiveBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Operations of an entity that run together."""
+
+    operations: Sequence[str]
+    since: datetime
+    """When they were to run; they may have waited for other entities."""
+
+
 class Entities:
     """The processor of entity instances.
 
@@ -43,35 +47,47 @@ class Entities:
     def __init__(self, owner: Owner, parts: Parts) -> None:
         self._owner = owner
         self._parts = parts
+        self.batches: dict[str, LiveBatch] = {}
+        """What is in hand, by instance id."""
 
     def begin(self, slot: Slot) -> Running | None:
         """Start a batch, whose turn is submitted when the operations have run.
 
-        The answer is a turn only when there is nothing to run: the entity is to be deleted.
+        The answer is a turn only when there is nothing to run: the entity is to be deleted, or a
+        lock is granted or released.
         """
         state = slot.state
         if state is None:
             self._owner.load(slot, history=False)
             return None
-        recent = state.entity.recent if state.entity is not None else ()
+        entity = state.entity or EntityState()
         limit = 1 if self._is_careful(slot) else self._parts.options.max_entity_batch
-        count = deletion_in(slot.inbox[:limit])
-        if count == 0:
-            item, *slot.inbox = slot.inbox
-            return self._turn(slot, state, [Requested(item, EntityRequest())], DELETED)
-        taken, slot.inbox = slot.inbox[:count], slot.inbox[count:]
+        is_plain = entity.locked_by is None and not entity.queue
+        items = slot.inbox[:limit] if is_plain else slot.inbox
+        count = deletion_in(items)
+        if count == 0 or (count < len(items) and not is_plain):
+            # A purge asks for no lock: it is what helps when a holder never releases its own.
+            item = slot.inbox.pop(count)
+            return self._turn(slot, state, Choice(words=[item]), DELETED)
+        items = items[:count]
+        choice, strays = choose(entity, items, frozenset(entity.recent), limit)
+        left = {item.message_id for item in (*choice.items, *strays)}
+        is_all = len(items) == len(slot.inbox)
+        slot.inbox = [item for item in slot.inbox if item.message_id not in left]
         # Only what may still be repeated, or a busy entity would fill the memory.
-        slot.seen = {item.message_id for item in (*taken, *slot.inbox)}.union(recent)
-        requests, strays = sort_out(taken, frozenset(recent))
+        slot.seen = left.union((item.message_id for item in slot.inbox), entity.recent)
         if strays:
             self._owner.discard(strays)
-        if requests:
+        if choice.operations:
             slot.busy = True
-            self._owner.spawn(self._run(slot, state, requests))
-        elif slot.inbox:
-            self._owner.enqueue(slot)
-        else:
+            self._owner.operate(self._run(slot, state, choice))
+        elif not choice.is_empty:
+            return self._turn(slot, state, choice, unchanged(state, ()))
+        elif not slot.inbox:
             self._owner.forget(slot)
+        elif not is_all:
+            self._owner.enqueue(slot)
+        # Else all that is there waits for the holder of the lock.
         return None
 
     def quarantine(self, slot: Slot, error: Exception) -> None:
@@ -92,31 +108,40 @@ class Entities:
         """One operation at a time, because one of them may be to blame for something."""
         return slot.failures > 0 or self._parts.poison.is_suspect(_entity_key(slot))
 
-    async def _run(self, slot: Slot, state: InstanceState, requests: list[Requested]) -> None:
+    async def _run(self, slot: Slot, state: InstanceState, choice: Choice) -> None:
         generation = slot.generation
-        result = await self._result(slot, state, requests)
+        self.batches[slot.instance_id] = LiveBatch(
+            operations=[each.request.operation or "" for each in choice.operations],
+            since=self._parts.clock.now(),
+        )
+        try:
+            result = await self._result(slot, state, choice.operations)
+        finally:
+            del self.batches[slot.instance_id]
         if slot.generation != generation:
             return
-        done = 0 if result is None else len(result.results)
-        slot.inbox[:0] = [each.item for each in requests[done:]]
         if result is None:
+            slot.inbox[:0] = choice.items
             slot.busy = False
             return
-        self._owner.submit(self._turn(slot, state, requests[:done], result))
+        served = choice.first(len(result.results))
+        taken = {item.message_id for item in served.items}
+        slot.inbox[:0] = [item for item in choice.items if item.message_id not in taken]
+        self._owner.submit(self._turn(slot, state, served, result))
 
     def _turn(
-        self, slot: Slot, state: InstanceState, requests: Sequence[Requested], result: EntityResult
+        self, slot: Slot, state: InstanceState, choice: Choice, result: EntityResult
     ) -> Running:
         turn = entity_turn(
             self._owner.lease,
             slot.token,
             state,
-            requests,
+            choice,
             result,
             self._parts.clock.now(),
             remembers=not self._parts.delivers_once,
         )
-        return slot.run([each.item for each in requests], turn)
+        return slot.run(choice.items, turn)
 
     async def _result(
         self, slot: Slot, state: InstanceState, requests: Sequence[Requested]
@@ -165,4 +190,4 @@ def _entity_key(slot: Slot) -> TaskKey:
 
 
 def _operation_key(slot: Slot, requested: Requested) -> TaskKey:
-    return TaskKey(slot.instance_id, requested.item.message_id, 0)
+    return TaskKey(slot.instance_id, requested.id, 0)

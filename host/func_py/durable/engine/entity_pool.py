@@ -51,6 +51,11 @@ class EntityPool:
         self._running: set[asyncio.Task[EntityResult]] = set()
         self._closed = False
 
+    @property
+    def is_full(self) -> bool:
+        """Do as many run as may?"""
+        return self._free.locked()
+
     async def run(self, batch: EntityBatch, notes: Sequence[TaskKey]) -> EntityResult | None:
         """Run a batch; None when the pool was closed before it ended.
 

@@ -6,44 +6,38 @@ Pure: reads no clock, stores nothing and runs no user code.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from func_py.durable.engine.slot import Item
+from func_py.durable.engine.entity_order import Choice, Requested
 from func_py.durable.model import (
+    CONTINUE_EVENT,
     REQUEST_EVENT,
     EntityBatch,
     EntityRequest,
     EntityResult,
     EntityState,
     EventRaised,
-    ExecutionTerminated,
     InstanceState,
     Message,
     OperationResult,
     RuntimeStatus,
     TraceContext,
-    decode_request,
+    encode_request,
     split_entity_id,
 )
 from func_py.durable.storage.base import Lease, Token, Turn
 
+_GRANTED = "Lock Acquisition Completed"
+"""What other hosts answer to a request for locks; nobody reads it."""
+
 _REMEMBERED = 256
 """Ids kept of the messages that earlier turns took."""
 
-
-DELETED = EntityResult(exists=False, state=None, results=[OperationResult()])
-"""What becomes of an entity, and of the message that asks for it, when it is deleted unrun."""
-
-
-class Requested(NamedTuple):
-    """A request from the inbox of an entity, and the mail that brought it."""
-
-    item: Item
-    request: EntityRequest
+DELETED = EntityResult(exists=False, state=None, results=())
+"""What becomes of an entity that is deleted unrun."""
 
 
 def new_entity(instance_id: str, execution_id: str, now: datetime) -> InstanceState:
@@ -58,39 +52,6 @@ def new_entity(instance_id: str, execution_id: str, now: datetime) -> InstanceSt
         last_updated_at=now,
         entity=EntityState(),
     )
-
-
-def deletion_in(items: Sequence[Item]) -> int:
-    """How many items lie before the first that deletes the entity without asking its code.
-
-    That is a purge; it travels as a termination.
-    """
-    for position, item in enumerate(items):
-        if isinstance(item.event, ExecutionTerminated):
-            return position
-    return len(items)
-
-
-def sort_out(
-    items: Sequence[Item], delivered: Collection[str]
-) -> tuple[list[Requested], list[Item]]:
-    """What the items ask of an entity, in order, and those that ask for nothing.
-
-    The latter are requests that an earlier turn took (`delivered`: ids of messages), and what means
-    nothing to an entity: other events, commands to orchestrations.
-    """
-    requests: list[Requested] = []
-    strays: list[Item] = []
-    for item in items:
-        event = item.event
-        request = None
-        if isinstance(event, EventRaised) and event.name == REQUEST_EVENT:
-            request = decode_request(event.input)
-        if request is None or item.message_id in delivered:
-            strays.append(item)
-        else:
-            requests.append(Requested(item, request))
-    return requests, strays
 
 
 def batch_of(state: InstanceState, requests: Sequence[Requested]) -> EntityBatch:
@@ -128,7 +89,7 @@ def entity_turn(
     lease: Lease,
     token: Token,
     state: InstanceState,
-    requests: Sequence[Requested],
+    choice: Choice,
     result: EntityResult,
     time: datetime,
     *,
@@ -136,37 +97,52 @@ def entity_turn(
 ) -> Turn:
     """The turn that takes requests, leaves the entity as `result` says and answers the callers.
 
+    A lock that it grants goes on to the next entity, or its grant to whoever asked.
+
     Args:
         lease: Of the entity's partition.
         token: Fences the turn; None when the entity has no record yet.
         state: The record before.
-        requests: What is taken from the inbox.
-        result: What became of it; one result for each request.
+        choice: What is taken from inbox and queue.
+        result: What became of it; one result for each operation.
         time: When the turn ends.
         remembers: Keep the ids of the messages taken, because they may be delivered again.
     """
-    taken = [each.item.message_id for each in requests]
+    taken = [item.message_id for item in choice.items]
     recent: tuple[str, ...] = ()
     if remembers:
         before = state.entity.recent if state.entity is not None else ()
         # All of this turn at least: a provider may repeat as much as it gave at once.
         recent = tuple([*before, *taken][-max(_REMEMBERED, len(taken)) :])
+    entity = EntityState(
+        exists=result.exists,
+        state=result.state,
+        recent=recent,
+        locked_by=choice.lock.request.parent if choice.lock is not None else choice.locked_by,
+        queue=choice.queue,
+    )
+    messages = [
+        _answer(state.instance_id, each.request, outcome, time)
+        for each, outcome in zip(choice.operations, result.results, strict=True)
+        if each.request.is_answered
+    ]
+    if choice.lock is not None:
+        messages.append(_lock_passed_on(state.instance_id, choice.lock.request, time))
+    if taken and entity.queue and entity.locked_by in (None, entity.queue[0].parent):
+        # Without mail taken there is mail left, which brings the next turn.
+        messages.append(_go_on(state.instance_id, taken[0], time))
     return Turn(
         lease=lease,
         token=token,
         state=replace(
             state,
-            # An entity that does not exist may be purged like a finished instance.
-            status=RuntimeStatus.RUNNING if result.exists else RuntimeStatus.COMPLETED,
+            # An empty entity may be purged like a finished instance.
+            status=RuntimeStatus.COMPLETED if entity.is_empty else RuntimeStatus.RUNNING,
             last_updated_at=max(time, state.last_updated_at),
-            entity=EntityState(exists=result.exists, state=result.state, recent=recent),
+            entity=entity,
         ),
         consumed=taken,
-        messages=[
-            _answer(state.instance_id, each.request, outcome, time)
-            for each, outcome in zip(requests, result.results, strict=True)
-            if each.request.is_answered
-        ],
+        messages=messages,
     )
 
 
@@ -180,6 +156,12 @@ def _answer(
             "result": json.dumps(result.failure.message),
             "exceptionType": result.failure.type,
         }
+    return _to_parent(instance_id, request, answer, time)
+
+
+def _to_parent(
+    instance_id: str, request: EntityRequest, answer: Mapping[str, str], time: datetime
+) -> Message:
     message_id = f"{request.id}:answer"
     return Message(
         id=message_id,
@@ -189,4 +171,35 @@ def _answer(
         event=EventRaised(
             timestamp=time, message_id=message_id, name=request.id, input=json.dumps(answer)
         ),
+    )
+
+
+def _lock_passed_on(instance_id: str, request: EntityRequest, time: datetime) -> Message:
+    """To the entity that is to be locked next; after the last one, to whoever asked."""
+    targets = request.lock_set or ()
+    position = request.position + 1
+    if position >= len(targets):
+        return _to_parent(instance_id, request, {"result": _GRANTED}, time)
+    message_id = f"{request.id}:lock:{position}"
+    return Message(
+        id=message_id,
+        instance_id=targets[position].instance_id,
+        sender=instance_id,
+        event=EventRaised(
+            timestamp=time,
+            message_id=message_id,
+            name=REQUEST_EVENT,
+            input=encode_request(replace(request, position=position)),
+        ),
+    )
+
+
+def _go_on(instance_id: str, after: str, time: datetime) -> Message:
+    """Has the entity serve what is in its queue; `after`: a message that this turn took."""
+    message_id = f"{after}:continue"
+    return Message(
+        id=message_id,
+        instance_id=instance_id,
+        sender=instance_id,
+        event=EventRaised(timestamp=time, message_id=message_id, name=CONTINUE_EVENT),
     )

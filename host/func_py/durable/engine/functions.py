@@ -60,6 +60,10 @@ class FunctionTable:
         """The orchestrator of this name, or None."""
         return self._orchestrators.get(name.lower())
 
+    def activities(self) -> Sequence[str]:
+        """Names of the activities that are registered here, in lower case."""
+        return sorted(self._names["activity"])
+
     def has_activity(self, name: str) -> bool:
         """Is an activity of this name registered here?"""
         return name.lower() in self._names["activity"]

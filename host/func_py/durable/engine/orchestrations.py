@@ -139,6 +139,7 @@ class Orchestrations:
         """Let the code see the items; tells when it held up everybody else."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        self._parts.turn = (slot, began)
         self._parts.poison.begin_turn(slot.instance_id, state.execution_id)
         try:
             time = turn_time(slot, items, self._parts.clock.now())
@@ -161,6 +162,7 @@ class Orchestrations:
                 )
             return turn
         finally:
+            self._parts.turn = None
             self._parts.poison.end_turn()
             took = loop.time() - began
             if took > _SLOW_TURN_S:

@@ -26,6 +26,11 @@ class Outage:
         self.failures = 0
         """Calls that failed since the beginning."""
 
+    @property
+    def is_on(self) -> bool:
+        """Does the task hub not answer now?"""
+        return bool(self._failing)
+
     def began(self, what: str, error: Exception) -> None:
         """A call failed; only the first one of an outage is worth a line."""
         if not self._failing:

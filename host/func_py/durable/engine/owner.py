@@ -38,6 +38,10 @@ class Owner(Protocol):
         """Run something in the background; an exception in it drops the partition."""
         ...
 
+    def operate(self, work: Coroutine[None, None, None]) -> None:
+        """The same for code of entities, which takes its time."""
+        ...
+
 
 class Processor(Protocol):
     """What is done with instances of one kind."""

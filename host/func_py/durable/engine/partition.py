@@ -15,7 +15,7 @@ from datetime import datetime
 
 from func_py.durable.engine.activities import task_key
 from func_py.durable.engine.background import Background
-from func_py.durable.engine.entities import Entities
+from func_py.durable.engine.entities import Entities, LiveBatch
 from func_py.durable.engine.loader import Loader, closed_turns
 from func_py.durable.engine.orchestrations import Orchestrations
 from func_py.durable.engine.outage import Retries
@@ -59,9 +59,11 @@ class Partition:
         self._slots: dict[str, Slot] = {}
         self._ready = ReadySlots(parts.turns)
         self._pumping = False
+        self._begins_operations = True
+        self._leaving = False
         self._closed = False
         self._retries = Retries(parts.clock, self.enqueue)
-        self._loader = Loader(
+        self.loader = Loader(
             parts.hub,
             parts.functions,
             parts.poison,
@@ -76,6 +78,7 @@ class Partition:
         self._early: list[Mail] | None = []
         """Mail that came before what was stored is recovered: it is newer than that."""
         self._background = Background(self._failed)
+        self._operations = Background(self._failed)
         self._context = contextvars.copy_context()
 
     @property
@@ -83,13 +86,26 @@ class Partition:
         """Is everything here that was stored when the lease began?"""
         return self._early is None
 
+    def slot(self, instance_id: str) -> Slot | None:
+        """What is held of an instance, to look at."""
+        return self._slots.get(instance_id)
+
+    def batch_of(self, instance_id: str) -> LiveBatch | None:
+        """What an entity does now."""
+        return self._entities.batches.get(instance_id)
+
+    @property
+    def takes_results(self) -> bool:
+        """Are results of activities for us, and not for the next owner?"""
+        return not self._leaving and not self._closed
+
     # ---- deliveries ------------------------------------------------------------------------
 
     async def recover(self) -> None:
         """Take over what the store holds for this partition; raises LeaseLost."""
         until = self._parts.clock.now() + self._parts.options.timer_horizon
         found = await self._parts.hub.recover(self.lease, until)
-        if self._closed:
+        if not self.takes_results:
             return
         self._horizon = until
         early, self._early = self._early, None
@@ -126,7 +142,7 @@ class Partition:
 
     def deliver(self, mail: Mail) -> None:
         """Put a message into its instance's inbox; stale mail and second deliveries are dropped."""
-        if self._closed or mail.epoch != self.lease.epoch:
+        if self._leaving or self._closed or mail.epoch != self.lease.epoch:
             return
         if self._early is not None:
             self._early.append(mail)
@@ -173,7 +189,7 @@ class Partition:
         self._put(timer.instance_id, Item(event, timer.execution_id, timer=timer.task_id))
 
     def _put(self, instance_id: str, item: Item) -> None:
-        if self._closed:
+        if not self.takes_results:
             return
         slot = self._slots.get(instance_id)
         if slot is None:
@@ -203,6 +219,9 @@ class Partition:
         self._pumping = False
         if self._closed:
             return
+        if not self._parts.heartbeat.is_fresh:
+            self._parts.heartbeat.then(self._pump_soon)
+            return
         batch: list[Running] = []
         for _ in range(self._parts.options.turns_per_slice):
             slot = self._ready.take()
@@ -229,6 +248,8 @@ class Partition:
 
     def _begin(self, slot: Slot) -> Running | None:
         """Let the slot have a turn; an orchestration has its place until that is stored."""
+        if slot.is_entity and not self._begins_operations:
+            return None
         try:
             running = self._processor(slot).begin(slot)
         except Exception as error:  # noqa: BLE001 - one edge: a bad instance harms no other
@@ -267,7 +288,7 @@ class Partition:
         generation = slot.generation
         before = list(slot.inbox)
         try:
-            there = await self._loader.load(slot, history=history)
+            there = await self.loader.load(slot, history=history)
         except StorageUnavailable as error:
             slot.busy = False
             self._later([slot], error)
@@ -293,7 +314,8 @@ class Partition:
             self._parts.lost(self, "a commit that was not answered had happened")
         elif not there:
             # Purged, replaced, or never there; what a replacement brings comes with its start mail.
-            self.discard(slot.inbox)
+            stray, slot.inbox = slot.inbox, []
+            self.discard(stray)
             self._detach(slot)
         elif slot.inbox:
             # At once, not behind others: what is loaded weighs something.
@@ -388,11 +410,11 @@ class Partition:
         slot.last_time = state.last_updated_at
         if turn.replaces_history:
             self._continued(slot, turn)
-        if turn.timers:
+        if turn.timers and not self._leaving:
             self._timers.add(t for t in turn.timers if t.fire_at < self._horizon)
         if turn.drop_activities:
             self._parts.pool.drop(slot.instance_id, state.execution_id)
-        if turn.activities:
+        if turn.activities and not self._leaving:
             self._parts.pool.dispatch(turn.activities)
         if state.status.is_terminal:
             slot.end_session()
@@ -431,7 +453,7 @@ class Partition:
         self._parts.sessions.dropped(slot)
         slot.forget()
         if self._closed or self._slots.get(slot.instance_id) is not slot:
-            self._parts.pool.release(i.task for i in items if i.task is not None)
+            self._hand_in(items)
         else:
             slot.inbox[:0] = items
 
@@ -475,18 +497,45 @@ class Partition:
         self.forget(slot)
         self._parts.sessions.dropped(slot)
         slot.forget()
-        # Results that no turn took: the calls run again when their rows are recovered.
-        self._parts.pool.release(item.task for item in slot.inbox if item.task is not None)
+        self._hand_in(slot.inbox)
         slot.inbox = []
+
+    def _hand_in(self, items: Sequence[Item]) -> None:
+        """Store the results that no turn of ours will take."""
+        for item in items:
+            if item.task is not None:
+                self._parts.exchange.hand_in(item.task, item.event)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """See `Owner.spawn`."""
         self._background.spawn(work)
 
+    def operate(self, work: Coroutine[None, None, None]) -> None:
+        """See `Owner.operate`."""
+        self._operations.spawn(work)
+
     def _failed(self, error: BaseException) -> None:
         log.error("A step of partition %d failed.", self.lease.partition, exc_info=error)
         if not self._closed:
             self._parts.lost(self, str(error))
+
+    async def leave(self, patience_s: float) -> None:
+        """Take nothing more, store what was begun, and close. The next owner gets all the rest.
+
+        Operations of entities get `patience_s` seconds, in which the others are not kept waiting;
+        what lasts longer runs again there.
+        """
+        self._begins_operations = False
+        await self._operations.wait(patience_s)
+        self._leaving = True
+        self._timers.close()
+        while self._background or self._ready.has_next:
+            if self._parts.heartbeat.is_fresh:
+                self._pump()
+            else:
+                self._ready.clear()
+            await self._background.wait()
+        self.close()
 
     def close(self) -> None:
         """Run nothing more. Commits under way go on, but have no effects here."""
@@ -497,12 +546,7 @@ class Partition:
             self._detach(slot)
         self._ready.clear()
 
-    async def settle(self) -> None:
-        """Run the turns that are ready and wait until they are stored."""
-        while self._ready or self._background:
-            self._pump()
-            await self.wait_idle()
-
     async def wait_idle(self) -> None:
-        """Wait for commits and loads that are under way."""
+        """Wait for commits, loads and operations that are under way."""
         await self._background.wait()
+        await self._operations.wait()

@@ -11,11 +11,14 @@ from func_py.clock import Clock
 from func_py.durable.engine.activities import ActivityPool
 from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool
+from func_py.durable.engine.exchange import Exchange
 from func_py.durable.engine.functions import FunctionTable
+from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
+from func_py.durable.engine.slot import Slot
 from func_py.durable.engine.turn_limit import TurnLimit
 from func_py.durable.model import InstanceState
 from func_py.durable.storage.base import TaskHub
@@ -33,6 +36,8 @@ class Parts:
     clock: Clock
     options: EngineOptions
     pool: ActivityPool
+    exchange: Exchange
+    heartbeat: Heartbeat
     entities: EntityPool
     turns: TurnLimit
     replays: asyncio.Semaphore
@@ -52,3 +57,5 @@ class Parts:
     """An orchestration ended, in whatever way."""
     misfits: Misfits | None
     """Is told of instances that do not fit the code, which are held; None: they are failed."""
+    turn: tuple[Slot, float] | None = None
+    """Whose code has the event loop now, and since when by the loop's clock."""

@@ -1,13 +1,19 @@
 """Values of the durable engine: frozen, no I/O, no clock."""
 
 from func_py.durable.model.entities import (
+    CONTINUE_EVENT,
+    RELEASE_EVENT,
     REQUEST_EVENT,
     EntityBatch,
     EntityRequest,
     EntityResult,
     EntityState,
+    LockRelease,
+    LockTarget,
     OperationResult,
+    decode_release,
     decode_request,
+    encode_release,
     encode_request,
     request_trace,
 )
@@ -60,6 +66,8 @@ from func_py.durable.model.state import InstanceState, pending_state
 from func_py.durable.model.traces import own_trace
 
 __all__ = [
+    "CONTINUE_EVENT",
+    "RELEASE_EVENT",
     "REQUEST_EVENT",
     "ActivityResult",
     "ActivityTask",
@@ -80,6 +88,8 @@ __all__ = [
     "GenericEvent",
     "HistoryEvent",
     "InstanceState",
+    "LockRelease",
+    "LockTarget",
     "Message",
     "OperationResult",
     "OrchestratorCompleted",
@@ -98,9 +108,11 @@ __all__ = [
     "TraceContext",
     "decode_event",
     "decode_events",
+    "decode_release",
     "decode_request",
     "encode_event",
     "encode_events",
+    "encode_release",
     "encode_request",
     "entity_id",
     "entity_id_problem",

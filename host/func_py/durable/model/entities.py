@@ -15,6 +15,12 @@ from func_py.durable.model.events import FailureDetails, TraceContext
 REQUEST_EVENT = "op"
 """Name of the EventSent and EventRaised that carry an `EntityRequest`."""
 
+RELEASE_EVENT = "release"
+"""Name of the EventRaised that carries a `LockRelease`."""
+
+CONTINUE_EVENT = "continue"
+"""Name of the EventRaised that has an entity go on with its queue; it carries nothing."""
+
 
 class RequestTrace(
     msgspec.Struct,
@@ -28,6 +34,18 @@ class RequestTrace(
     trace_state: str | None = None
 
 
+class LockTarget(msgspec.Struct, frozen=True):
+    """An entity that is to be locked."""
+
+    name: str
+    key: str
+
+    @property
+    def instance_id(self) -> str:
+        """The entity's."""
+        return f"@{self.name}@{self.key}"
+
+
 class EntityRequest(
     msgspec.Struct,
     frozen=True,
@@ -38,16 +56,22 @@ class EntityRequest(
         "is_signal": "signal",
         "parent_execution": "parentExecution",
         "trace": "parentTraceContext",
+        "lock_set": "lockset",
+        "position": "pos",
     },
 ):
-    """One operation asked of an entity.
+    """One operation asked of an entity, or its lock.
 
     It travels as JSON text, the `input` of an event named REQUEST_EVENT: in the sender's history an
     EventSent, on its way an EventRaised. `input` is JSON text, mostly of a string that holds JSON
     again. A call (no signal) is answered to `parent` with an EventRaised named `id`.
 
-    Source: the request message of DurableTask, of which this is the part without locks and due
-    times.
+    A request with a `lock_set` asks for the locks of several entities, in order: each that is free
+    locks itself for `parent` and sends the request on to the one at the next `position`; the last
+    one answers. The SDK for Python has no locks, orchestrations of other hosts have.
+
+    Source: the request message of DurableTask, of which this is the part without due times and
+    without the times by which that sorts.
     """
 
     id: str = ""
@@ -57,11 +81,25 @@ class EntityRequest(
     parent: str | None = None
     parent_execution: str | None = None
     trace: RequestTrace | None = None
+    lock_set: tuple[LockTarget, ...] | None = ()
+    position: int = 0
 
     @property
     def is_answered(self) -> bool:
         """Somebody waits for the result."""
         return not self.is_signal and self.parent is not None
+
+    @property
+    def is_lock(self) -> bool:
+        """It asks for a lock, not for an operation."""
+        return bool(self.lock_set)
+
+
+class LockRelease(msgspec.Struct, frozen=True, kw_only=True):
+    """Ends the lock that an orchestration holds: the `input` of an event named RELEASE_EVENT."""
+
+    parent: str
+    id: str = ""
 
 
 class EntityState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,12 +107,21 @@ class EntityState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `state` is JSON text, None when the entity does not exist. `recent` are the ids of the messages
     that the last turns took, oldest first: on providers that may deliver twice a message whose id
-    is here was delivered already.
+    is here was delivered already. `locked_by` is the orchestration whose requests alone are served
+    now. `queue` are requests that another kind of host had taken and not served; of ours, those
+    that must wait stay messages.
     """
 
     exists: bool = False
     state: str | None = None
     recent: tuple[str, ...] = ()
+    locked_by: str | None = None
+    queue: tuple[EntityRequest, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing would be lost with it but ids of messages."""
+        return not self.exists and self.locked_by is None and not self.queue
 
 
 class EntityBatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +159,7 @@ def request_trace(trace: TraceContext | None) -> RequestTrace | None:
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(EntityRequest)
+_release_decoder = msgspec.json.Decoder(LockRelease)
 
 
 def encode_request(request: EntityRequest) -> str:
@@ -123,5 +171,18 @@ def decode_request(text: str | None) -> EntityRequest | None:
     """Read back what `encode_request`, or another host, wrote; None for anything else."""
     try:
         return _decoder.decode(text or "")
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+
+
+def encode_release(release: LockRelease) -> str:
+    """The JSON text that travels."""
+    return _encode(release).decode()
+
+
+def decode_release(text: str | None) -> LockRelease | None:
+    """Read back a release; None for anything else."""
+    try:
+        return _release_decoder.decode(text or "")
     except (msgspec.DecodeError, UnicodeError):
         return None

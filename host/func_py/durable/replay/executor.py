@@ -17,7 +17,7 @@ from azure.durable_functions.models.Task import AtomicTask, TaskBase
 from azure.durable_functions.models.TaskOrchestrationExecutor import TaskOrchestrationExecutor
 
 from func_py.durable.replay.sdk_event import SdkEvent
-from func_py.durable.replay.waiting import describe_wait
+from func_py.durable.replay.waiting import wait_of
 from func_py_bindings.explained import explain_read
 from func_py_bindings.json_text import decode_plain, is_plain
 
@@ -61,7 +61,7 @@ class _Executor(TaskOrchestrationExecutor):  # type: ignore[misc]  # the SDK is 
         if isinstance(task.action_repr, CallEntityAction):
             with suppress(ValueError, KeyError, TypeError):
                 text = json.loads(text)["result"]
-        what = f"the value of {describe_wait(task, self.context.due)}"
+        what = f"the value of {wait_of(task, self.context.due).text}"
         explain_read(error, text, what, task._expected_output_type)
 
 

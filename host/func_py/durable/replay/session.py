@@ -54,7 +54,7 @@ from func_py.durable.replay.matching import (
 )
 from func_py.durable.replay.muting import muted
 from func_py.durable.replay.sdk_event import sdk_event
-from func_py.durable.replay.waiting import describe_wait
+from func_py.durable.replay.waiting import Wait, wait_of
 from func_py.errors import InternalError, NonDeterminismError
 
 Completion = (
@@ -413,18 +413,26 @@ class Session:
             and not isinstance(open_tasks[event.name], list)
         )
 
-    def waiting_for(self) -> list[str]:
-        """What the code waits for, in words for people; empty when it has ended."""
+    def waits(self) -> list[Wait]:
+        """What the code waits for; empty when it has ended, or runs once its next turn is known."""
         execution = self._execution
         if execution is None or self.is_done:
             return []
         if execution.is_parked:
-            return [f"nothing: the code yielded None at {execution.location}, which is no task"]
+            words = f"nothing: the code yielded None at {execution.location}, which is no task"
+            return [Wait(kind="nothing", text=words)]
         if execution.awaited is None:
             return []
-        return [
-            describe_wait(task, execution.context.due) for task in pending_tasks(execution.awaited)
-        ]
+        return [wait_of(task, execution.context.due) for task in pending_tasks(execution.awaited)]
+
+    def waiting_for(self) -> list[str]:
+        """The same in words for people."""
+        return [wait.text for wait in self.waits()]
+
+    def unawaited(self) -> list[EventRaised]:
+        """External events that came and that no wait has taken, oldest first."""
+        waiting = [entry for queue in self._early.values() for entry in queue]
+        return [event for _, event in sorted(waiting, key=lambda entry: entry[0])]
 
     @property
     def is_done(self) -> bool:

@@ -4,41 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from azure.durable_functions.models.actions.NoOpAction import NoOpAction
 from azure.durable_functions.models.Task import TaskBase
 
+WaitKind = Literal["activity", "child", "event", "entity", "http", "timer", "nothing"]
 
-def describe_wait(task: TaskBase, due: Mapping[int, datetime]) -> str:
-    """`activity 'A' (#3)`, `event 'Approval'`, `timer #4 until …`.
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that an orchestrator's code waits for."""
+
+    kind: WaitKind
+    text: str
+    """In words: `activity 'A' (#3)`, `event 'Approval'`, `timer #4 until …`."""
+    name: str = ""
+    """Of the function or the event; of an entity its id."""
+    task_id: int | None = None
+    """The number of the task; None of events and entities."""
+
+
+def wait_of(task: TaskBase, due: Mapping[int, datetime]) -> Wait:
+    """What an unfinished atomic task waits for.
 
     Args:
-        task: An unfinished atomic task.
+        task: The task.
         due: When the open timers fire, by task id.
     """
     is_retry = isinstance(task.action_repr, NoOpAction)
-    action = task.parent.actions if is_retry else task.action_repr
-    number = f" (#{task.id})" if isinstance(task.id, int) else ""
-    if task.id in due:
-        purpose = f" to retry {_words(action)}" if is_retry else ""
-        return f"timer #{task.id} until {due[task.id].isoformat()}{purpose}"
-    return _words(action) + number
+    kind, name, text = _words(task.parent.actions if is_retry else task.action_repr)
+    task_id = task.id if isinstance(task.id, int) else None
+    if task_id is None:
+        return Wait(kind=kind, text=text, name=name)
+    if task_id in due:
+        purpose = f" to retry {text}" if is_retry else ""
+        text = f"timer #{task_id} until {due[task_id].isoformat()}{purpose}"
+        return Wait(kind="timer", text=text, task_id=task_id)
+    return Wait(kind=kind, text=f"{text} (#{task_id})", name=name, task_id=task_id)
 
 
-def _words(action: Any) -> str:
+def _words(action: Any) -> tuple[WaitKind, str, str]:
+    """Kind, name and words of an action."""
     match type(action).__name__:
         case "CallActivityAction" | "CallActivityWithRetryAction":
-            return f"activity '{action.function_name}'"
+            name = str(action.function_name)
+            return "activity", name, f"activity '{name}'"
         case "CallSubOrchestratorAction" | "CallSubOrchestratorWithRetryAction":
-            return f"sub-orchestration '{action.function_name}'"
+            name = str(action.function_name)
+            return "child", name, f"sub-orchestration '{name}'"
         case "WaitForExternalEventAction":
-            return f"event '{action.external_event_name}'"
+            name = str(action.external_event_name)
+            return "event", name, f"event '{name}'"
         case "CallEntityAction":
-            return f"the answer of '{action.instance_id}' to '{action.operation}'"
+            entity = str(action.instance_id)
+            return "entity", entity, f"the answer of '{entity}' to '{action.operation}'"
         case "CallHttpAction":
-            return f"HTTP {action.http_request.method} {action.http_request.uri}"
+            request = action.http_request
+            return "http", "", f"HTTP {request.method} {request.uri}"
         case "CreateTimerAction":
-            return "a timer that was cancelled"
+            return "nothing", "", "a timer that was cancelled"
         case _:
-            return "a signal, which has no answer"
+            return "nothing", "", "a signal, which has no answer"

@@ -29,6 +29,7 @@ from func_py.durable.model import (
     TimerFired,
     TraceContext,
 )
+from func_py.durable.storage.azure.entity_mail import labelled
 from func_py.durable.storage.azure.messages import (
     BORN_HELD,
     NOT_RUN,
@@ -152,10 +153,61 @@ def test_a_message_for_any_execution_has_none() -> None:
     assert decode_message(envelope).message == sent
 
 
-def test_a_request_that_was_not_to_come_early_is_a_request() -> None:
-    event = EventRaised(timestamp=NOON, name="op@2026-06-24T20:53:05Z", input="{}")
-    envelope = parse(encode_message(message(event), 7))
-    assert getattr(decode_message(envelope).message.event, "name", "") == "op"
+@pytest.mark.parametrize(
+    ("name", "read", "due"),
+    [
+        ("op@2026-06-24T20:53:05.9093500Z", "op", NOON),
+        ("op@home", "op@home", None),
+        ("op", "op", None),
+        ("shop@2026-06-24T20:53:05Z", "shop@2026-06-24T20:53:05Z", None),
+    ],
+)
+def test_a_request_that_was_not_to_come_early_is_a_request(
+    name: str, read: str, due: datetime | None
+) -> None:
+    event = EventRaised(timestamp=NOON, name=name, input="{}")
+    delivery = decode_message(parse(encode_message(message(event), 7)))
+    assert (getattr(delivery.message.event, "name", ""), delivery.due) == (read, due)
+
+
+def test_a_request_that_a_dotnet_host_sent_again_is_the_same_message() -> None:
+    event = EventRaised(timestamp=NOON, name="op", input='{"op":"add","id":"r1"}')
+    for number in (1, 2):
+        sent = message(event, id=f"m{number}", instance_id="@counter@c")
+        envelope = dict(parse(encode_message(sent, number)))
+        del envelope["FuncPy"]
+        assert decode_message(envelope).message.id == "r1"
+    envelope = dict(parse(encode_message(message(event), 1)))
+    del envelope["FuncPy"]
+    assert decode_message(envelope).message.id != "r1", "an orchestration takes it for an event"
+
+
+def test_requests_to_entities_carry_ascending_times() -> None:
+    event = EventRaised(timestamp=NOON, name="op", input='{"id":"r1","parent":"abc"}')
+    sent = message(event, instance_id="@counter@c", sender="abc")
+    texts = [getattr(labelled(sent, n).event, "input", "") for n in range(2)]
+    assert [json.loads(text) for text in texts] == [
+        {"id": "r1", "parent": "abc", "Timestamp": f"2026-06-24T20:53:05.9093{n}Z"} for n in (5, 51)
+    ]
+    for other in (message(event), message(GenericEvent(timestamp=NOON), instance_id="@counter@c")):
+        assert labelled(other, 1) is other
+
+
+def test_nobody_waits_for_a_child_that_is_fired_and_forgotten() -> None:
+    """Its own children are waited for: they do not get the tag."""
+    envelope = json.loads(json.dumps(OFFICIAL_START))
+    event = envelope["TaskMessage"]["Event"]
+    event["ParentInstance"] = {
+        "Name": "@counter@c",
+        "OrchestrationInstance": {"InstanceId": "@counter@c", "ExecutionId": "e"},
+        "TaskScheduleId": 0,
+    }
+    assert getattr(decode_message(envelope).message.event, "parent", None) is not None
+    event["Tags"]["FireAndForget"] = ""
+    delivery = decode_message(envelope)
+    assert isinstance(delivery.message.event, ExecutionStarted)
+    assert (delivery.message.event.parent, delivery.message.event.tags) == (None, {"k": "v"})
+    assert delivery.is_child, "it has no row, unlike what a client started"
 
 
 def test_older_hosts_write_base64() -> None:

@@ -23,6 +23,7 @@ from func_py.durable.model import (
 )
 from func_py.durable.storage.azure.account import answers
 from func_py.durable.storage.azure.control import Control, Letter
+from func_py.durable.storage.azure.entity_mail import labelled
 from func_py.durable.storage.azure.history import Append, Checkpoint, HistoryConflict
 from func_py.durable.storage.azure.instances import etag_of
 from func_py.durable.storage.azure.parts import Parts, gather_all, in_order
@@ -108,8 +109,9 @@ class Committer:
         parts = self._parts
         nobody = await gather_all(parts.is_for_nobody(m) for m in turn.messages)
         messages = []
-        for message, dropped in zip(turn.messages, nobody, strict=True):
+        for position, (sent, dropped) in enumerate(zip(turn.messages, nobody, strict=True)):
             if not dropped:
+                message = labelled(sent, position)
                 sequence = parts.numbers.next()
                 messages.append((message, sequence, await parts.encode(message, sequence)))
         return _Outgoing(

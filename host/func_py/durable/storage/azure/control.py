@@ -222,6 +222,10 @@ class Control:
             self.add_timer(timer, taken.held)
             await self.queue.hide(taken.held, seconds(event.fire_at - datetime.now(UTC)))
             return None
+        if delivery.due is not None and delivery.due > datetime.now(UTC):
+            # As above; and nobody holds it, so that whoever owns the queue then gets it.
+            await self.queue.hide(taken.held, seconds(delivery.due - datetime.now(UTC)))
+            return None
         return Letter(delivery, taken.held, times=taken.times)
 
     async def _decode(self, content: str) -> Delivery:

@@ -184,7 +184,7 @@ class Instances:
             private.name = state.name if state.name != name else None
             private.input = state.input
             row["Name"] = state.instance_id
-            row["Input"], row["CustomStatus"] = encode_entity(state.entity)
+            row["Input"], row["CustomStatus"] = encode_entity(state.entity, state.last_updated_at)
         row["FuncPy"] = msgspec.json.encode(private).decode()
         for column in _LONG_COLUMNS:
             if is_long(row[column]):

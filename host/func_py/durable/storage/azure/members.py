@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from func_py.durable.model import (
+    REQUEST_EVENT,
     EventRaised,
     EventSent,
     ExecutionCompleted,
@@ -65,6 +66,10 @@ EVENT_NUMBERS = {
     )
 }
 """The wire numbers of the event types."""
+
+_FIRE_AND_FORGET = "FireAndForget"
+"""Tag of an orchestration whose parent, or the entity that started it, does not wait for its end.
+Its own children do not inherit it."""
 
 EVENT_NAMES = {number: name for name, number in EVENT_NUMBERS.items()}
 
@@ -194,14 +199,16 @@ def event_of(name: str, event_id: int, common: Mapping[str, Any], found: Members
             return OrchestratorCompleted(**common)
         case "ExecutionStarted":
             instance = text("OrchestrationInstance") or {}
+            tags = tags_of(text("Tags")) or {}
+            nobody_waits = tags.pop(_FIRE_AND_FORGET, None) is not None
             return ExecutionStarted(
                 **common,
                 name=text("Name") or "",
                 execution_id=instance.get("ExecutionId") or "",
                 input=text("Input"),
                 version=text("Version") or None,
-                parent=_parent_of(text("ParentInstance")),
-                tags=tags_of(text("Tags")),
+                parent=None if nobody_waits else _parent_of(text("ParentInstance")),
+                tags=tags or None,
                 trace=trace_of(text("ParentTraceContext")),
             )
         case "ExecutionCompleted" | "ContinueAsNew" | "ExecutionFailed":
@@ -283,9 +290,17 @@ def _number(found: Members) -> int:
 
 
 def _raised_name(found: Members) -> str:
-    """`op@<time>` is a request to an entity that was not to come before that time."""
     name = str(found.get("Name") or "")
-    return "op" if name.startswith("op@") else name
+    return name if due_time(name) is None else REQUEST_EVENT
+
+
+def due_time(name: str) -> datetime | None:
+    """When an event may be delivered at the earliest: `op@<time>` is a request to an entity."""
+    event, _, time = name.partition("@")
+    try:
+        return read_time(time) if event == REQUEST_EVENT and time else None
+    except ValueError:
+        return None
 
 
 def status_of(name: object) -> RuntimeStatus:
@@ -404,3 +419,9 @@ def time_text(time: datetime) -> str:
     """A time as .NET writes it: ISO 8601, UTC, without trailing zeros."""
     text = time.strftime("%Y-%m-%dT%H:%M:%S")
     return text + (f".{time.microsecond:06d}".rstrip("0") if time.microsecond else "") + "Z"
+
+
+def read_time(text: str) -> datetime:
+    """A time as .NET writes it; what is finer than microseconds is cut off."""
+    time = datetime.fromisoformat(text)
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -11,7 +11,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -23,15 +23,18 @@ from func_py.durable.model import (
     Message,
     TaskScheduled,
 )
+from func_py.durable.storage.azure.entity_mail import request_id
 from func_py.durable.storage.azure.members import (
     DATES,
     EVENT_NAMES,
     EVENT_NUMBERS,
     UnknownEvent,
+    due_time,
     event_of,
     event_type,
     instance_object,
     members_of,
+    read_time,
     time_text,
     trace_object,
     trace_of,
@@ -62,6 +65,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     generation: int | None = None
     is_foreign: bool = False
     """Another kind of host wrote it."""
+    is_child: bool = False
+    """A start by another instance, whether that waits for the end or not."""
+    due: datetime | None = None
+    """Not to be delivered before; of a request to an entity."""
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -257,7 +264,7 @@ def decode_message(envelope: Mapping[str, Any]) -> Delivery:
         body = task_message["Event"]
         target = task_message["OrchestrationInstance"]
         ours = envelope.get(_OURS) or {}
-        message_id = ours.get("Id") or uuid.UUID(envelope["ActivityId"]).hex
+        message_id = ours.get("Id") or _foreign_id(envelope, target["InstanceId"], body)
         return Delivery(
             message=Message(
                 id=message_id,
@@ -270,9 +277,16 @@ def decode_message(envelope: Mapping[str, Any]) -> Delivery:
             sequence=int(envelope.get("SequenceNumber") or 0),
             generation=body.get("Generation"),
             is_foreign=not ours,
+            is_child=bool(body.get("ParentInstance")),
+            due=due_time(str(body.get("Name") or "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableMessage(f"{type(error).__name__}: {error}") from error
+
+
+def _foreign_id(envelope: Mapping[str, Any], target: str, body: Mapping[str, Any]) -> str:
+    """Names a message of another kind of host."""
+    return request_id(target, body) or uuid.UUID(envelope["ActivityId"]).hex
 
 
 def decode_call(envelope: Mapping[str, Any]) -> Call:
@@ -314,9 +328,3 @@ def _decode_event(body: Mapping[str, Any], message_id: str) -> HistoryEvent:
     }
     common = {"timestamp": read_time(body["Timestamp"]), "message_id": message_id}
     return event_of(name, int(body.get("EventId", -1)), common, members)
-
-
-def read_time(text: str) -> datetime:
-    """A time as .NET writes it; what is finer than microseconds is cut off."""
-    time = datetime.fromisoformat(text)
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

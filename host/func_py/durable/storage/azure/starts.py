@@ -107,7 +107,7 @@ class Starts:
         event = start.event
         assert isinstance(event, ExecutionStarted)
         row = await self._parts.instances.read(start.instance_id)
-        if event.parent is not None or not letter.delivery.is_foreign:
+        if letter.delivery.is_child or not letter.delivery.is_foreign:
             if row is None or _is_finished_other(row, start.execution_id):
                 letter.token = await self.begin_child(start)
             elif row.get("ExecutionId") == start.execution_id:

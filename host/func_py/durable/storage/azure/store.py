@@ -121,7 +121,7 @@ class InstanceStore:
         assert state is not None
         if started is not None and (state.entity is not None or started.name == instance_id):
             entity = decode_entity(started.input)
-            status = RuntimeStatus.RUNNING if entity.exists else RuntimeStatus.COMPLETED
+            status = RuntimeStatus.COMPLETED if entity.is_empty else RuntimeStatus.RUNNING
             state = msgspec.structs.replace(state, entity=entity, status=status)
         return Loaded(state, token)
 
@@ -244,8 +244,8 @@ def _status(events: Sequence[HistoryEvent], checkpoint: Checkpoint) -> RuntimeSt
 
 def entity_events(state: InstanceState, entity: EntityState) -> Sequence[HistoryEvent]:
     """The history of an entity after a turn: always that of a new beginning with its state."""
-    text, _ = encode_entity(entity)
     time = state.last_updated_at
+    text, _ = encode_entity(entity, time)
     return [
         OrchestratorStarted(timestamp=time),
         ExecutionStarted(

@@ -53,6 +53,7 @@ from func_py.durable.storage.sql.reads import decode_position, history_page, loa
 from func_py.durable.storage.sql.rows import (
     HistoryPosition,
     host_rows,
+    lease_rows,
     read_host,
     read_timer,
     timer_rows,
@@ -186,7 +187,10 @@ class SqlTaskHub:
 
     async def renew(self) -> Sequence[Lease]:
         """See `TaskHub.renew`."""
-        return await self._writer.call(lambda c, o: o.leases(c))
+        if self.is_overdue:
+            # Whatever transaction comes next enters the hub again.
+            await self._writer.call(lambda c, o: None)
+        return await self._readers.read(self._own_leases)
 
     # ---- client ----------------------------------------------------------------------------
 
@@ -404,6 +408,10 @@ class SqlTaskHub:
         if "\0" in instance_id:
             raise ValueError("an instance id must not contain NUL characters")
         return partition_of(instance_id, self._partition_count)
+
+    def _own_leases(self, connection: Connection) -> list[Lease]:
+        rows = connection.document(lease_rows, "held_partitions", self._site.host_id)
+        return [Lease(partition, epoch) for partition, epoch in rows]
 
     def _live_hosts(self, connection: Connection) -> list[HostRecord]:
         rows = connection.document(host_rows, "hosts")

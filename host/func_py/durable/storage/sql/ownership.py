@@ -109,11 +109,6 @@ class Ownership:
         connection.execute("publish", encode_text(list(functions)), self.host_id)
         self._tell_all(connection)
 
-    def leases(self, connection: Connection) -> list[Lease]:
-        """What is ours by the store. Contract: 29."""
-        rows = connection.document(lease_rows, "held_partitions", self.host_id)
-        return [Lease(partition, epoch) for partition, epoch in rows]
-
     def sweep(self, connection: Connection) -> None:
         """Forget the hosts that died."""
         for host_id, *_ in connection.document(host_rows, "hosts"):
