@@ -11,6 +11,7 @@ PROGRAMS = (
     "replay",
     "scale",
     "azure_chains",
+    "hosts",
     "http_starts",
     "http_hello",
     "cold_start",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ _POLL_S = 0.002
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spawned:
-    """A host that answers. `first_answer_s`: from the spawn to the first 200."""
+    """A host that answers. `first_answer_s`: from the spawn to the first 200. `pid` is also that of
+    the group of all its processes."""
 
     pid: int
     port: int
@@ -41,22 +43,36 @@ class Spawned:
 
 
 @contextmanager
-def func_py_start(folder: Path) -> Iterator[Spawned]:
+def func_py_start(
+    folder: Path, settings: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+) -> Iterator[Spawned]:
     """Start the sample app in `folder`, wait for its first 200, and stop it at the end.
+
+    Args:
+        folder: Of this host alone: its app, its output.
+        settings: More app settings.
+        arguments: More of the command line.
 
     Raises:
         RuntimeError: It ended or did not answer; the text holds its output.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     app = folder / "app"
     if not app.exists():
         shutil.copytree(SAMPLE_APP, app, ignore=shutil.ignore_patterns("__pycache__"))
     port = _free_port()
     log = folder / "output.txt"
-    command = [sys.executable, "-m", "func_py", "start", str(app), "--port", str(port)]
+    command = [sys.executable, "-m", "func_py", "start", str(app), "--port", str(port), *arguments]
     with log.open("w") as output:
         began = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command,
+            cwd=folder,
+            env={**os.environ, **(settings or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         try:
             while not _answers(port):

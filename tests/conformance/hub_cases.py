@@ -1,13 +1,14 @@
-"""Cases for the life of a hub and its hosts: clauses 18, 20, 21, 28 and 29."""
+"""Cases for the life of a hub and its hosts: clauses 18, 20, 21 and 28 to 30."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import pytest
 from conformance.harness import PARTITIONS, Host, World
-from support.durable_values import NOON, raised
+from support.durable_values import NOON, activity, raised
 
 from func_py.durable.model import new_id
 from func_py.durable.storage.base import Capability, HostRecord, InstanceQuery
@@ -246,6 +247,41 @@ class RenewCases:
         assert leases == [host.leases[0], host.leases[2]]
         await host.release()
         assert list(await host.hub.renew()) == []
+
+    async def test_renewing_twice_at_once_loses_nothing(self, world: World) -> None:
+        host = await world.host(owns=[0, 2])
+        for leases in await asyncio.gather(*(host.hub.renew() for _ in range(3))):
+            assert set(leases) == {*host.leases.values()}
+
+
+class WhereaboutsCases:
+    """Clause 30."""
+
+    async def test_the_owner_of_an_instance_is_known_with_its_time(self, world: World) -> None:
+        owner, other = await world.owner(), await world.host()
+        await owner.create("a")
+        found = await other.hub.whereabouts("a")
+        assert found.owner == owner.host_id
+        assert found.owner_until is None or found.owner_until > datetime.now(UTC)
+
+    async def test_a_partition_that_was_given_back_has_no_owner(self, world: World) -> None:
+        owner = await world.owner()
+        await owner.create("a")
+        await owner.release()
+        assert (await owner.hub.whereabouts("a")).owner == ""
+
+    async def test_who_holds_an_activity_is_known(self, world: World) -> None:
+        owner = await world.owner()
+        running = await owner.running("a")
+        calls = [activity(running.state, number) for number in range(2)]
+        await owner.step(running, activities=calls)
+        await owner.hub.offer_activities(calls[1:])
+        found = (await owner.hub.whereabouts("a")).activities
+        is_unknown = not found and not world.harness.has_transactions
+        assert is_unknown or found == {0: owner.host_id, 1: ""}
+
+    async def test_what_does_not_exist_has_no_activities(self, world: World) -> None:
+        assert (await (await world.owner()).hub.whereabouts("a")).activities == {}
 
 
 def ids(hosts: Sequence[HostRecord]) -> set[str]:

@@ -330,6 +330,27 @@ class RecoverCases:
         assert await host.pending("a") == [new.start]
 
 
+class UnseenCases:
+    """Clause 31."""
+
+    async def test_nothing_but_timers_is_unseen_after_a_host_that_gave_all_back(
+        self, world: World
+    ) -> None:
+        host = await world.owner()
+        running = await host.running("a")
+        await host.step(
+            running,
+            activities=[activity(running.state, 0)],
+            timers=[timer(running.state, number, at(number)) for number in (1, 2)],
+        )
+        await host.hub.send([raised("a")])
+        await host.hub.close()
+        other = await world.host()
+        await other.take("a")
+        unseen = (await other.hub.unseen()).count
+        assert unseen == (2 if world.harness.uses_queues else 0)
+
+
 class CancelCases:
     """Clause 19."""
 

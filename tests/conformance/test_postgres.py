@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -222,7 +222,7 @@ class TestLeases:
         self, new_world: NewWorld
     ) -> None:
         """Clauses 5, 22 and 23."""
-        world = new_world()
+        world = new_world(poll=HOUR)  # it finds out later, by what it does
         late, heir = await world.owner(), await world.host()
         instance = await late.running("a")
         await late.hub.hold_record("timer")
@@ -260,7 +260,7 @@ class TestLeases:
         self, new_world: NewWorld
     ) -> None:
         """Clause 29; and it is told that its leases are gone."""
-        world = new_world()
+        world = new_world(poll=HOUR)  # it finds out by what it does
         late, heir = await world.owner(), await world.host()
         known = await late.hub.watch_hosts([])
         await self.taken_for_dead(world, late)
@@ -314,6 +314,26 @@ class TestLeases:
             ):
                 await other.create("a")
             assert caught.value.was_committed() is False
+
+    async def test_a_host_stopped_while_it_sends_a_transaction_holds_nobody_up_for_longer(
+        self, new_world: NewWorld
+    ) -> None:
+        """The server waits for the rest of what it sends, and calls that active."""
+        world = new_world(lease=SHORT_LEASE)
+        other = await world.host()
+        dialect = harness_of(world).dialect()
+        with closing(dialect.connect()) as connection:
+            assert isinstance(connection, PostgresConnection)
+            sending = connection.raw.pgconn
+            with (
+                suppress(psycopg.Error, CommitInDoubt),
+                dialect.transaction(connection, shared=False),
+            ):
+                sending.enter_pipeline_mode()
+                sending.send_query_params(b"select 1", None)
+                sending.send_flush_request()
+                sending.flush()
+                await other.create("a")
 
 
 class TestArrays:

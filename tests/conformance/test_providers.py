@@ -8,9 +8,9 @@ from conformance.client_cases import (
     SendCases,
 )
 from conformance.history_cases import PageCases
-from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases
+from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases, WhereaboutsCases
 from conformance.moving_cases import MoveCases
-from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases
+from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases, UnseenCases
 from conformance.record_cases import HoldCases, RecordCases
 from conformance.sharing_cases import CompleteCases, KeepCases, OfferCases, TakeBackCases
 from conformance.turn_cases import (
@@ -125,6 +125,14 @@ class TestWatch(WatchCases):
 
 class TestRenew(RenewCases):
     """Clause 29."""
+
+
+class TestWhereabouts(WhereaboutsCases):
+    """Clause 30."""
+
+
+class TestUnseen(UnseenCases):
+    """Clause 31."""
 
 
 class TestMove(MoveCases):

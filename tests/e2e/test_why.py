@@ -1,14 +1,22 @@
-"""`func-py why` beside a real host with two processes, and without one."""
+"""`func-py why` beside a real host with two processes."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support.engine import Host
 from support.process import COMMAND, HostProcess, running_host, wait_for
+
+from func_py.config.host_json import load_host_config
+from func_py.durable.model import RuntimeStatus
+from func_py.hub_client import configured_hub
 
 pytestmark = pytest.mark.e2e
 
@@ -62,9 +70,6 @@ class Hub:
             check=False,
         )
 
-    def start(self, name: str, instance_id: str) -> None:
-        self.run("durable", "start-new", "--function-name", name, "--id", instance_id)
-
     def why(self, instance_id: str) -> str:
         return self.run("why", instance_id).stdout
 
@@ -86,33 +91,42 @@ def host(root: Path) -> Iterator[HostProcess]:
         yield host
 
 
+def start(host: HostProcess, name: str, instance_id: str) -> None:
+    path = f"/runtime/webhooks/durabletask/orchestrators/{name}/{instance_id}"
+    assert host.post(path, {}).status == 202
+
+
 @pytest.fixture
 def hub(root: Path) -> Hub:
     return Hub(root)
 
 
-def test_without_a_host_that_is_the_reason(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "host.json").write_text((root / "host.json").read_text())
-    hub = Hub(tmp_path)
-    hub.start("long_work", "alone")
+def test_without_a_host_the_app_at_hand_is_replayed(root: Path, tmp_path: Path) -> None:
+    """The history is made in process, which is faster than a host."""
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=lambda *_: [".func-py"])
 
-    title, *reasons = hub.why("alone").splitlines()
+    def blocking(context: Any) -> Generator[Any, Any, Any]:
+        yield context.wait_for_external_event("Go")
 
-    assert title.startswith("Orchestration 'long_work', instance 'alone': Pending, started ")
-    assert reasons == ["- no host runs on this task hub: `func-py start` goes on with it"]
+    async def begin() -> None:
+        hub = configured_hub(load_host_config(tmp_path, {}))
+        async with Host(hub, {"blocking": blocking}) as host:
+            await host.client.start("blocking", instance_id="one")
+            await host.wait_for("one", RuntimeStatus.RUNNING)
 
+    asyncio.run(begin())
+    (tmp_path / "released").touch()
 
-def test_an_unknown_instance_is_an_error(host: HostProcess, hub: Hub) -> None:
-    done = hub.run("why", "nobody")
+    done = Hub(tmp_path).run("why", "one", "--app", str(tmp_path))
 
-    assert done.returncode == 1
-    assert "nobody" in done.stderr
+    assert "- no host runs on this task hub" in done.stdout
+    assert "- it waits for the event 'Go', which has not come" in done.stdout
 
 
 def test_what_runs_in_a_host_is_told_by_the_command_and_by_the_api(
     host: HostProcess, hub: Hub
 ) -> None:
-    hub.start("long_work", "one")
+    start(host, "long_work", "one")
 
     wait_for(lambda: "- activity 'dig' (#0) runs for " in hub.why("one"), "the reason")
 
@@ -126,7 +140,7 @@ def test_what_runs_in_a_host_is_told_by_the_command_and_by_the_api(
 def test_a_blocked_event_loop_is_told_with_the_stack_of_the_code(
     host: HostProcess, hub: Hub, root: Path
 ) -> None:
-    hub.start("blocking", "two")
+    start(host, "blocking", "two")
     wait_for((root / "entered").exists, "the orchestrator to block")
     try:
         text = hub.why("two")

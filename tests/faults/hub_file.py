@@ -1,4 +1,4 @@
-"""The task hub's file as it lies on the disk, read past the host."""
+"""The task hub as it lies on the disk, or on a server, read past the host."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from func_py.durable.model import HistoryEvent
 from func_py.durable.model.events import decode_events
@@ -64,3 +66,17 @@ class HubFile:
     def hosts(self) -> set[str]:
         """The hosts that are known."""
         return {host_id for (host_id,) in self.rows("select host_id from hosts")}
+
+
+class HubServer(HubFile):
+    """The same on a PostgreSQL server, in a schema that has no other hub."""
+
+    def __init__(self, uri: str, schema: str) -> None:
+        self._uri = uri
+        self._schema = schema
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """The rows of a query, written as for SQLite."""
+        options = f"-c search_path={self._schema}"
+        with psycopg.connect(self._uri, options=options) as connection:
+            return connection.execute(sql.replace("?", "%s").encode(), values).fetchall()

@@ -19,17 +19,25 @@ from func_py.durable.model import TaskScheduled
 class Site:
     """A folder with a task hub, and with the notes of every activity call that was made."""
 
-    def __init__(self, folder: Path, parent: WarmParent) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        parent: WarmParent,
+        hub: HubFile | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """`hub` and `environ`: another task hub than a file, and the settings that lead there."""
         self._folder = folder
         self._parent = parent
         self._ran = folder / "ran"
         self._ran.touch()
-        self.hub = HubFile(folder / "Faults.db")
+        self.hub = hub or HubFile(folder / "Faults.db")
+        self._environ = environ or {}
         self._logs = 0
 
     def victims(self, births: Iterable[Mapping[str, Any]] = ()) -> Lineage:
         """Processes to be killed; `births` as for `Lineage`."""
-        return Lineage(self._parent, self._folder, births)
+        return Lineage(self._parent, self._folder, births, self._environ)
 
     @contextmanager
     def func_py_start(self) -> Iterator[HostProcess]:

@@ -121,6 +121,35 @@ async def test_work_goes_on_after_a_restart_and_the_log_says_so_once(
     assert said("is dropped") == []
 
 
+async def test_two_hosts_at_work_go_on_after_a_restart_amid_their_commits(
+    server: PostgresServer, harness: PostgresHarness
+) -> None:
+    counted: list[int] = []
+    is_half_done = asyncio.Event()
+
+    def count(n: int) -> int:
+        counted.append(n)
+        if len(counted) == 40:
+            is_half_done.set()
+        return n
+
+    async with (
+        Host(harness.hub(), {"pair": pair}, {"count": count}) as first,
+        Host(harness.hub(), {"pair": pair}, {"count": count}) as second,
+    ):
+        ids = [await first.client.start("pair") for _ in range(40)]
+        await is_half_done.wait()
+        await asyncio.to_thread(restart, server)
+        states = [await ended(second, instance_id) for instance_id in ids]
+        histories = [list(await first.client.history(instance_id)) for instance_id in ids]
+
+    assert [state.output for state in states] == ["[1, 2]"] * 40
+    assert len(counted) == 80
+    for history in histories:
+        for kind in (TaskScheduled, TaskCompleted):
+            assert [event.task_id for event in history if isinstance(event, kind)] == [0, 1]
+
+
 async def test_hosts_keep_their_partitions_over_a_restart_and_hear_each_other(
     world: World, server: PostgresServer
 ) -> None:

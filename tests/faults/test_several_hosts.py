@@ -12,6 +12,7 @@ from typing import Any
 
 import azure.durable_functions as df
 import pytest
+from support.azure_harness import AzureHarness
 from support.engine import Host, until
 from support.hubs import HubFactory, sqlite_hub
 from support.postgres_harness import PostgresHarness
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.faults
 
 Orchestration = Generator[Any, Any, Any]
 
+DATABASES = ["sqlite", "postgres"]
 ALL = [0, 1, 2, 3]
 
 
@@ -129,15 +131,19 @@ def work() -> Work:
     return Work()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=DATABASES)
 async def cluster(
     request: pytest.FixtureRequest, tmp_path: Path, work: Work
 ) -> AsyncIterator[Cluster]:
     if request.param == "sqlite":
         cluster = Cluster(lambda: sqlite_hub(tmp_path), work)
-    else:
+    elif request.param == "postgres":
         server = request.getfixturevalue("postgres_server")
         cluster = Cluster(PostgresHarness(server.uri, f"{tmp_path.name}.").hub, work)
+    else:
+        place = "".join(filter(str.isalnum, tmp_path.name))[-30:]
+        harness = AzureHarness(request.getfixturevalue("azurite"), f"h{place}")
+        cluster = Cluster(harness.hub, work)
     yield cluster
     await cluster.close()
 
@@ -147,6 +153,7 @@ def attempts(cluster: Cluster) -> list[int]:
     return [call.attempt for host in cluster.hosts for call in host.activities.calls]
 
 
+@pytest.mark.parametrize("cluster", [*DATABASES, "azurite"], indirect=True)
 async def test_partitions_follow_the_hosts_and_instances_go_on_wherever_they_are(
     cluster: Cluster,
 ) -> None:
@@ -266,3 +273,21 @@ async def test_of_two_hosts_that_start_one_id_at_once_one_does(cluster: Cluster)
         assert [type(outcome) for outcome in started].count(InstanceAlreadyExists) == 1
         await second.client.raise_event(instance_id, "Go", "1")
         assert (await first.wait_for(instance_id)).output == "1"
+
+
+async def test_an_instance_whose_function_went_with_another_host_fails(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Host(sqlite_hub(tmp_path), {"here": patient}, {}) as here:
+        async with Host(sqlite_hub(tmp_path), {"there": patient}, {}) as there:
+            ids = [await there.client.start("there") for _ in range(8)]
+
+            async def one_waits() -> bool:
+                return "waits for another host" in caplog.text
+
+            await until(one_waits, "an instance that only the other host can run")
+        states = [await here.wait_for(instance_id) for instance_id in ids]
+
+    assert {state.status for state in states} == {RuntimeStatus.FAILED}
+    assert "(only there: orchestrator:there; only here: orchestrator:here)" in caplog.text
+    assert caplog.text.count("has other functions") == 2

@@ -17,7 +17,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ class Birth:
     """Functions that its app does not have any more."""
     clock_shift_s: float = 0.0
     """How far its clock is ahead."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """App settings that lead to another task hub than the file in the folder."""
 
 
 class _ShiftedClock(RealClock):
@@ -91,7 +93,7 @@ async def _live(birth: Birth, channel: socket.socket) -> None:
     invoker = Invoker(logs)
     logs.install(invoker.current)
     specs = [spec for name, spec in FUNCTIONS.items() if name not in birth.without]
-    config = load_host_config(APP, {"FUNC_PY_STATE_DIR": birth.folder})
+    config = load_host_config(APP, {"FUNC_PY_STATE_DIR": birth.folder, **birth.environ})
     clock = _ShiftedClock(timedelta(seconds=birth.clock_shift_s))
     reader, writer = await asyncio.open_unix_connection(sock=channel)
     async with (
@@ -129,7 +131,8 @@ def _become_victim(birth: Birth, channel: socket.socket) -> None:
 
 def _serve(orders: socket.socket) -> None:
     """Fork and bury, in turns with the test that gives the orders."""
-    find_provider("sqlite")  # imported only when it is asked for
+    find_provider("sqlite")  # these are imported only when they are asked for
+    find_provider("postgres")
     gc.collect()
     gc.freeze()  # a collection in a victim would copy every page of its parent
     while True:

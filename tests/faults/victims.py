@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -106,6 +107,21 @@ class Victim:
         """Kill it, if it lives."""
         os.kill(self._pid, signal.SIGKILL)
 
+    def has_died(self) -> bool:
+        """Has it died? Takes nothing that it has answered."""
+        with contextlib.suppress(BlockingIOError):
+            flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+            return self._channel.recv(1, flags) == b""
+        return False
+
+    def pause(self) -> None:
+        """Stop it where it is, until `resume`."""
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self._pid, signal.SIGCONT)
+
     def end(self) -> int:
         """Let it end in peace, or take note that it has died: its exit code."""
         self._answers.close()
@@ -120,12 +136,18 @@ class Lineage(AbstractContextManager["Lineage"]):
     """
 
     def __init__(
-        self, parent: WarmParent, folder: Path, births: Iterable[Mapping[str, Any]] = ()
+        self,
+        parent: WarmParent,
+        folder: Path,
+        births: Iterable[Mapping[str, Any]] = (),
+        environ: Mapping[str, str] | None = None,
     ) -> None:
-        """`births`: fields of `Birth` for the first ones, where they are not the usual ones."""
+        """`births`: fields of `Birth` for the first ones, where they are not the usual ones;
+        `environ`: the same for all of them."""
         self._parent = parent
         self._folder = folder
         self._births = iter(births)
+        self._environ = environ or {}
         self._victim: Victim | None = None
         self.deaths: list[int] = []
         """Exit codes of those that died, oldest first."""
@@ -176,6 +198,19 @@ class Lineage(AbstractContextManager["Lineage"]):
         self._living().kill()
         self._bury()
 
+    def has_died(self) -> bool:
+        """Was the one that was born last killed?"""
+        assert self._victim is not None
+        return self._victim.has_died()
+
+    def pause(self) -> None:
+        """Stop the living one where it is, until `resume`."""
+        self._living().pause()
+
+    def resume(self) -> None:
+        """Let the living one go on."""
+        self._living().resume()
+
     def _do(self, verb: str, *arguments: object) -> Any:
         try:
             return self._living().do(verb, *arguments)
@@ -186,7 +221,8 @@ class Lineage(AbstractContextManager["Lineage"]):
     def _living(self) -> Victim:
         """The living one; some are born to die before they are ready."""
         while self._victim is None:
-            birth = Birth(folder=str(self._folder), **next(self._births, {}))
+            more = next(self._births, {})
+            birth = Birth(folder=str(self._folder), environ=self._environ, **more)
             self._victim = self._parent.fork(birth)
             try:
                 assert self._victim.answer() == "ready"

@@ -40,6 +40,8 @@ from func_py.durable.storage.base import (
     TaskHub,
     TaskKey,
     Turn,
+    Unseen,
+    Whereabouts,
 )
 
 
@@ -114,6 +116,10 @@ class WeakHub:
     async def read_history(self, instance_id: str, after: Position | None = None) -> HistoryPage:
         """See `TaskHub`."""
         return await self.hub.read_history(instance_id, after)
+
+    async def whereabouts(self, instance_id: str) -> Whereabouts:
+        """See `TaskHub`."""
+        return await self.hub.whereabouts(instance_id)
 
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub`."""
@@ -192,6 +198,10 @@ class WeakHub:
     async def take_back_activities(self, lease: Lease) -> Sequence[ActivityTask]:
         """See `TaskHub`."""
         return await self.hub.take_back_activities(lease)
+
+    async def unseen(self) -> Unseen:
+        """See `TaskHub`."""
+        return await self.hub.unseen()
 
     async def read_record(self, key: str) -> Record | None:
         """See `TaskHub`."""

@@ -6,7 +6,7 @@ The texts are those of `func durable`, where it has the command.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -110,9 +110,11 @@ class HubCommands:
         self._tell(f"Started '{name}' at {created}. Instance ID: '{instance_id}'.")
         self._remark_if_alone()
 
-    async def why(self, instance_id: str) -> Explanation:
-        """Why an orchestration has not ended, or what an entity does."""
-        explanation = await self._explainer.explain(instance_id)
+    async def why(
+        self, instance_id: str, app: Mapping[str, Callable[..., Any]] | None = None
+    ) -> Explanation:
+        """Why an orchestration has not ended, or what an entity does; `app` as in `Explainer`."""
+        explanation = await self._explainer.explain(instance_id, app)
         if explanation is None:
             raise _not_found(instance_id)
         return explanation

@@ -18,7 +18,7 @@ from func_py.durable.moving import (
     new_host,
     refuse_full,
 )
-from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
+from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub, Unseen
 from func_py.errors import FuncPyError, TaskHubNotFound
 from func_py.hub_client.commands import Voice
 from func_py.hub_client.configured import configured_hub
@@ -70,7 +70,9 @@ async def _export(config: HostConfig, file: HubFile, voice: Voice) -> Summary:
     host = new_host(clock.now())
     try:
         info = await hub.open(host)
-        return await export_hub(hub, info, host, file, clock, _progress(voice, "exported"))
+        return await export_hub(
+            hub, info, host, file, clock, _progress(voice, "exported"), _waiting(voice)
+        )
     finally:
         await hub.close()
 
@@ -111,14 +113,29 @@ async def _open_or_create(
     return hub, await hub.open(host)
 
 
+def _waiting(voice: Voice) -> Callable[[Unseen], None]:
+    """Says what is waited for."""
+
+    def waiting(unseen: Unseen) -> None:
+        voice.remark(
+            f"{unseen.count} messages are hidden in the queues: timers, or what a host that was "
+            f"killed had in its hands. Looking again for {unseen.within.total_seconds():g} s."
+        )
+
+    return waiting
+
+
 def _progress(voice: Voice, what: str) -> Callable[[int, int], None]:
     """Says now and then how far it is."""
-    last = time.monotonic()
+    next_at: float | None = None
 
     def progress(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _PROGRESS_S:
-            last = time.monotonic()
+        nonlocal next_at
+        now = time.monotonic()
+        if next_at is None:
+            next_at = now + _PROGRESS_S
+        elif now >= next_at:
+            next_at = now + _PROGRESS_S
             voice.remark(f"{done} of {total} instances {what}")
 
     return progress

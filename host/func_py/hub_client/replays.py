@@ -57,7 +57,12 @@ class Replays:
 
 
 def load_replays(root: Path) -> Replays:
-    """Import the app, as a host would.
+    """The replays of an app, see `load_orchestrators`."""
+    return Replays(load_orchestrators(root))
+
+
+def load_orchestrators(root: Path) -> Mapping[str, Callable[..., Any]]:
+    """Import the app, as a host would: its orchestrators, by every name, in lower case.
 
     Working directory, `sys.path` and environment of the process become the app's.
 
@@ -72,4 +77,4 @@ def load_replays(root: Path) -> Replays:
     load = load_app if is_app(root, script_file) else load_apps
     functions = load(root, script_file=script_file, environ=environ)
     named = by_name(durable_functions(functions, "orchestrator"))
-    return Replays({name: durable.spec.function for name, durable in named.items()})
+    return {name: durable.spec.function for name, durable in named.items()}

@@ -76,6 +76,24 @@ def chain(context: df.DurableOrchestrationContext) -> Steps:
 
 
 @app.orchestration_trigger(context_name="context")
+def journey(context: df.DurableOrchestrationContext) -> Steps:
+    """Five activities, one after another, then a signal to one of 20 counters."""
+    number = value = context.get_input()
+    for _ in range(5):
+        value = yield context.call_activity("increment", value)
+    context.signal_entity(df.EntityId("counter", str(number % 20)), "add", 1)
+    return value
+
+
+@app.orchestration_trigger(context_name="context")
+def fan_out_computing(context: df.DurableOrchestrationContext) -> Steps:
+    """As many activities as the input says, all at once, each of which computes."""
+    count = context.get_input()
+    yield context.task_all([context.call_activity("compute", number) for number in range(count)])
+    return count
+
+
+@app.orchestration_trigger(context_name="context")
 def wait_for_go(context: df.DurableOrchestrationContext) -> Steps:
     """Waits for one external event."""
     return (yield context.wait_for_external_event("go"))
@@ -132,3 +150,9 @@ def double_plain(number: int) -> int:
 @app.activity_trigger(input_name="value")
 async def increment(value: int) -> int:
     return value + 1
+
+
+@app.activity_trigger(input_name="number")
+def compute(number: int) -> int:
+    """Keeps a processor busy for some hundredths of a second."""
+    return sum(n * n % 7 for n in range(300_000 + number))

@@ -172,6 +172,42 @@ async def test_without_a_host_the_next_one_takes_it_up(
         assert (await host.wait_for("b")).status is RuntimeStatus.TERMINATED
 
 
+async def test_without_a_host_that_is_why(commands: Opened) -> None:
+    async with commands(create=True) as hub:
+        await hub.start("waits", "a", None)
+        found = await hub.why("a")
+
+    assert found.title.startswith("Orchestration 'waits', instance 'a': Pending, started ")
+    assert [reason.text for reason in found.reasons] == [
+        "no host runs on this task hub: `func-py start` goes on with it"
+    ]
+
+
+async def test_without_a_host_the_app_says_what_it_waits_for(
+    config: HostConfig, commands: Opened
+) -> None:
+    async with running(HastyHub(config)) as host:
+        await host.client.start("waits", instance_id="a")
+        await host.wait_for("a", RuntimeStatus.RUNNING)
+    async with commands() as hub:
+        same = await hub.why("a", {"waits": waits})
+        edited = await hub.why("a", {"waits": echo})
+        without = await hub.why("a", {})
+
+    assert [reason.kind for reason in same.reasons] == ["host", "event"]
+    assert same.reasons[1].text == "it waits for the event 'Go', which has not come"
+    assert edited.reasons[1].text == (
+        "its code asks for activity 'same' (#0), which is not in its history yet"
+    )
+    assert without.reasons[1].text.endswith(": the app has no orchestrator 'waits'")
+
+
+async def test_there_is_no_why_of_what_does_not_exist(host: Host, commands: Opened) -> None:
+    async with commands() as hub:
+        with pytest.raises(UserError, match=r"Could not find an .* with id 'nobody'"):
+            await hub.why("nobody")
+
+
 @pytest.mark.parametrize("create", [False, True])
 async def test_only_what_stores_something_makes_a_hub(
     commands: Opened, config: HostConfig, create: bool

@@ -7,17 +7,19 @@ import gzip
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.engine import Host, until
-from support.postgres_server import PostgresServer
 
 from func_py.config.host_json import load_host_config
 from func_py.config.local_settings import app_environment, load_local_settings
 from func_py.durable.model import RuntimeStatus, new_id
+from func_py.durable.moving import HubFile
+from func_py.durable.storage.azure.hub import AzureTaskHub
 from func_py.errors import TaskHubNotFound, UserError
 from func_py.hub_client import HubPlace, configured_hub
 from func_py.hub_client.moving import export_to, import_from
@@ -88,33 +90,51 @@ NewApp = Callable[..., HubPlace]
 
 
 @pytest.fixture
-def new_app(tmp_path: Path, postgres_server: PostgresServer) -> NewApp:
-    """Makes app folders whose hub is in a file, or on the server."""
+def new_app(tmp_path: Path, request: pytest.FixtureRequest) -> NewApp:
+    """Makes app folders whose hub is in a file, or on a server."""
 
     def new_app(name: str, provider: str = "sqlite", partitions: int = 4) -> HubPlace:
         root = tmp_path / name
         root.mkdir()
+        uri = ""
         storage = {"type": provider, "partitionCount": partitions}
+        hub = "Moved"
         if provider == "postgres":
+            uri = request.getfixturevalue("postgres_server").uri
             storage |= {"connectionStringName": "DATABASE", "schemaName": f"s{new_id()}"}
-        durable = {"hubName": "Moved", "storageProvider": storage}
+        elif provider == "AzureStorage":
+            uri = request.getfixturevalue("azurite")
+            # Timers are hidden: an export looks that long for something else.
+            storage |= {"connectionName": "DATABASE", "controlQueueVisibilityTimeout": "00:00:02"}
+            storage["leaseTime"] = "00:00:02"
+            hub = f"Moved{new_id()}"
+        durable = {"hubName": hub, "storageProvider": storage}
         content = {"version": "2.0", "extensions": {"durableTask": durable}}
         (root / "host.json").write_text(json.dumps(content))
-        settings = {"IsEncrypted": False, "Values": {"DATABASE": postgres_server.uri}}
+        settings = {"IsEncrypted": False, "Values": {"DATABASE": uri}}
         (root / "local.settings.json").write_text(json.dumps(settings))
         return HubPlace(app_root=root)
 
     return new_app
 
 
-def host_of(place: HubPlace) -> Host:
+def say(text: str) -> Any:
+    return text
+
+
+def host_of(
+    place: HubPlace,
+    *,
+    say: Callable[[str], Any] = say,
+    counter: Callable[[Any], None] = counter,
+) -> Host:
     """A host of the app, on its hub."""
     root = place.app_root
     environ, _ = app_environment(load_local_settings(root), {}, root, port=0)
     return Host(
         configured_hub(load_host_config(root, environ)),
         {"parent": parent, "child": child, "sleeper": sleeper},
-        {"say": lambda text: text},
+        {"say": say},
         entities={"counter": counter},
     )
 
@@ -140,10 +160,32 @@ async def counts(host: Host, value: str) -> bool:
     return entity is not None and entity.state == value
 
 
+async def called(host: Host) -> bool:
+    """Has an activity begun?"""
+    return bool(host.activities.calls)
+
+
+async def exported(place: HubPlace, file: Path, voice: Voice) -> bool:
+    """Export, unless a host is still taken for alive."""
+    try:
+        await asyncio.to_thread(export_to, place, file, voice)
+    except UserError:
+        return False
+    return True
+
+
 class TestMoving:
     """From a file to a server and back, and on with the work."""
 
-    @pytest.mark.parametrize(("source", "target"), [("sqlite", "postgres"), ("postgres", "sqlite")])
+    @pytest.mark.parametrize(
+        ("source", "target"),
+        [
+            ("sqlite", "postgres"),
+            ("postgres", "sqlite"),
+            ("sqlite", "AzureStorage"),
+            ("AzureStorage", "sqlite"),
+        ],
+    )
     async def test_orchestrations_go_on_where_they_were(
         self, new_app: NewApp, voice: Voice, tmp_path: Path, source: str, target: str
     ) -> None:
@@ -186,6 +228,41 @@ class TestMoving:
         async with host_of(other) as host:
             assert (await host.wait_for("unborn")).output == "1"
             assert (await host.wait_for("p")).output == '["first", "sent", "last"]'
+
+    async def test_what_a_killed_host_had_in_its_hands_moves_along(
+        self, new_app: NewApp, voice: Voice, tmp_path: Path
+    ) -> None:
+        """An activity, a message to an entity, and a timer are hidden in the queues."""
+        place, other = new_app("one", "AzureStorage"), new_app("two")
+        held, released, answers = threading.Event(), threading.Event(), asyncio.Event()
+
+        def slow(context: Any) -> None:
+            held.set()
+            released.wait(20)
+
+        async with host_of(place, say=lambda _: answers.wait(), counter=slow) as host:
+            await host.client.start("parent", instance_id="p")
+            await host.client.start("sleeper", instance_id="s")
+            await host.wait_for("s", RuntimeStatus.RUNNING)
+            await host.client.signal_entity("counter", "c", "add", "2")
+            await asyncio.to_thread(held.wait, 20)
+            await until(lambda: called(host), "the activity to run")
+            assert isinstance(host.hub, AzureTaskHub)
+            await host.hub.die()
+            released.set()
+            answers.set()
+        file = tmp_path / "hub.jsonl"
+        await until(lambda: exported(place, file, voice), "the host to be taken for dead")
+        assert "messages are hidden in the queues" in voice.remarks[0]
+        waiting = [entry.pending for entry in HubFile(file).entries() if entry.pending]
+        assert [timer.instance_id for line in waiting for timer in line.timers] == ["s"]
+        await asyncio.to_thread(import_from, other, file, voice)
+        async with host_of(other) as host:
+            await host.wait_for("the-child", RuntimeStatus.RUNNING)
+            assert host.activities.calls[0].attempt == 2
+            await host.client.raise_event("the-child", "Go", "1")
+            assert (await host.wait_for("p")).output == '["first", 1, "last"]'
+            await until(lambda: counts(host, "2"), "the entity to count")
 
 
 class TestRefusals:

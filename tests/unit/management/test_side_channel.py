@@ -97,6 +97,7 @@ async def test_other_code_that_blocks_the_loop_is_told_by_its_stack(tmp_path: Pa
     blocked = answer.blocked
     assert blocked is not None
     assert blocked.orchestrator == ""
+    assert blocked.function.startswith("test_other_code_that_blocks")
     assert any(" in block: self._asked.wait(20)" in line for line in blocked.stack)
 
 
@@ -171,7 +172,10 @@ async def test_a_host_without_a_place_for_its_socket_runs_all_the_same(tmp_path:
     ("folder", "text"),
     [
         ("sockets", "it waits for the event 'Approval', which has not come"),
-        ("elsewhere", "the host that runs it cannot be asked from here; this is what is stored"),
+        (
+            "elsewhere",
+            ", which cannot be asked from here; this is what is stored. ",
+        ),
     ],
 )
 async def test_another_host_of_the_hub_says_what_it_can_find_out(

@@ -6,13 +6,15 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.engine import Host, until
 from support.hubs import sqlite_hub
+from support.postgres_harness import PostgresHarness
+from support.postgres_server import PostgresServer
 
 from func_py.clock import RealClock
 from func_py.durable.engine import EngineOptions, Misfits, VersionFailure
@@ -32,13 +34,14 @@ from func_py.durable.model import (
     new_id,
     partition_of,
 )
-from func_py.durable.storage.base import HostRecord, InstanceQuery
+from func_py.durable.storage.base import HostRecord, InstanceQuery, Whereabouts
 from func_py.errors import StorageUnavailable
 from func_py.management.api import DurableApi
 from func_py.management.calls import ApiRequest
 from func_py.management.why import Explanation, OtherHosts
 from func_py.management.why.facts import Facts
 from func_py.management.why.reasons import reasons
+from func_py.management.why.side_channel import Blocked, HostAnswer
 
 Orchestration = Generator[Any, Any, Any]
 
@@ -146,7 +149,7 @@ async def test_an_event_that_is_waited_for_is_named(site: Site) -> None:
             "one",
             "it waits for the event 'Approval', which has not come",
             "timer #0 until ",
-            ", in 23 h 59 min",
+            ", in ",
             "nothing is wrong: it goes on by itself",
         )
 
@@ -182,7 +185,7 @@ async def test_an_activity_that_runs_is_named_with_its_time_and_process(site: Si
     async with site.host() as host:
         await host.client.start("digs", instance_id="one")
 
-        await until_said(host, "one", "activity 'dig' (#0) runs for 0 s (since 2", " in process ")
+        await until_said(host, "one", "activity 'dig' (#0) runs for ", " in process ")
 
 
 async def test_activities_beyond_the_limit_say_so_in_one_line(site: Site) -> None:
@@ -245,7 +248,7 @@ async def test_an_entity_is_told_with_what_it_does_and_what_waits(site: Site) ->
             "`func-py why @slow@one` says what that does",
         )
         # Its first operation is not stored yet, and so neither is the entity.
-        await until_said(host, "@slow@one", "operations 'add' are in hand for 0 s")
+        await until_said(host, "@slow@one", "operation 'add' is in hand for ")
         await host.client.signal_entity("slow", "one", "reset", None)
         await until_said(host, "@slow@one", "operations that wait for their turn: 'reset'")
 
@@ -279,7 +282,7 @@ async def test_entities_beyond_the_limit_say_so(site: Site) -> None:
     options = EngineOptions(max_entities=1)
     async with site.host(entities={"slow": slow}, options=options) as host:
         await host.client.signal_entity("slow", "a", "add", None)
-        await until_said(host, "@slow@a", "operations 'add' are in hand")
+        await until_said(host, "@slow@a", "operation 'add' is in hand")
         await host.client.signal_entity("slow", "b", "add", None)
 
         await until_said(
@@ -407,6 +410,23 @@ async def test_a_store_that_does_not_answer_the_host_is_the_reason(site: Site) -
         await host.wait_for("one", RuntimeStatus.COMPLETED)
 
 
+async def test_a_history_that_cannot_be_read_is_the_reason(site: Site) -> None:
+    async with site.host() as host:
+        await host.client.start("approves", instance_id="one")
+        await host.wait_for("one", RuntimeStatus.RUNNING)
+    async with site.host() as host:
+        whole = host.hub.load
+
+        async def load(instance_id: str, *, history: bool = True) -> Any:
+            if history:
+                raise ValueError("byte 7 is damaged")
+            return await whole(instance_id, history=False)
+
+        host.hub.load = load  # type: ignore[method-assign]
+
+        await until_said(host, "one", "it cannot be read: ValueError: byte 7 is damaged")
+
+
 async def test_a_turn_that_has_no_room_is_told_with_the_limit(site: Site) -> None:
     async with site.host(options=EngineOptions(max_orchestrators=1)) as host:
         commit, stored = host.hub.commit, asyncio.Event()
@@ -457,16 +477,53 @@ async def test_a_durable_http_call_is_told_with_its_address(site: Site) -> None:
 
         async with site.host(orchestrators={"calls": calls}) as host:
             await host.client.start("calls", instance_id="one")
-            await until_said(host, "one", f"it waits for HTTP GET {address} (#0) for 0 s")
+            await until_said(host, "one", f"it waits for HTTP GET {address} (#0) for ")
             await host.client.terminate("one", None)
             await host.wait_for("one")
             silent.close()
 
 
-def test_of_a_host_that_cannot_be_asked_what_is_stored_is_told() -> None:
-    now = RealClock().now()
-    due = now + timedelta(hours=2)
-    state = InstanceState(
+async def test_the_lease_of_a_host_that_died_is_told_with_its_end(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    harness = PostgresHarness(postgres_server.uri, f"{tmp_path.name}.")
+    dead = Host(harness.hub(), ORCHESTRATORS)
+    await dead.__aenter__()
+    try:
+        await dead.client.start("approves", instance_id="one")
+        await dead.wait_for("one", RuntimeStatus.RUNNING)
+        with socket.socket(socket.AF_UNIX) as left_behind:
+            left_behind.bind(str(tmp_path / f"{dead.host_id}.4711"))
+        async with Host(harness.hub(), {}, sockets_dir=tmp_path) as host:
+            found = await until_said(
+                host,
+                "one",
+                "that ran it (process 4711) has died: others take it over at 2",
+            )
+    finally:
+        await dead.__aexit__(None, None, None)
+
+    assert [reason.kind for reason in found.reasons[:2]] == ["host", "lease"]
+
+
+async def test_activities_that_wait_for_a_thread_are_told_with_the_limit(site: Site) -> None:
+    async with site.host() as host:
+        host.activities.thread_limit = lambda name: 2  # type: ignore[method-assign]
+        await host.client.start("digs_often", instance_id="one")
+
+        await until_said(
+            host,
+            "one",
+            "activity 'dig' (#1) runs",
+            "activity 'dig' (#2) and 17 more wait for a thread",
+            "2 plain functions run in process ",
+            "which is the limit (PYTHON_THREADPOOL_THREAD_COUNT)",
+        )
+
+
+def digging(now: datetime) -> InstanceState:
+    """An instance of `digs`."""
+    return InstanceState(
         instance_id="one",
         execution_id="x",
         name="digs",
@@ -474,6 +531,47 @@ def test_of_a_host_that_cannot_be_asked_what_is_stored_is_told() -> None:
         created_at=now,
         last_updated_at=now,
     )
+
+
+@pytest.mark.parametrize(
+    ("blocked", "text"),
+    [
+        (None, "the host (process 7) does not answer: it is stopped, or code written in C"),
+        (
+            Blocked(stack=["a.py:1 in slow: sleep()"], function="slow", seconds=12.4),
+            "has done nothing else for 12 s or longer: code in 'slow' blocks its event loop. As a",
+        ),
+        (
+            Blocked(stack=["a.py:1 in o: sleep()"], orchestrator="o", instance_id="i", seconds=1.0),
+            "orchestrator 'o' (instance 'i') blocks its event loop. What waits or computes",
+        ),
+        (Blocked(stack=["x.py:1 in f: g()"], seconds=1.0), "something blocks its event loop"),
+    ],
+)
+def test_a_host_that_cannot_answer_is_the_first_reason(blocked: Blocked | None, text: str) -> None:
+    now = RealClock().now()
+    functions = ["orchestrator:digs", "activity:dig"]
+    found = reasons(
+        Facts(
+            state=digging(now),
+            events=[TaskScheduled(timestamp=now, task_id=0, name="dig", input=None)],
+            hosts=OtherHosts([HostRecord(host_id="h", started_at=now, functions=functions)]),
+            answers=[HostAnswer(host_id="h", process=7, blocked=blocked)],
+            whereabouts=Whereabouts(owner="h", activities={0: "h"}),
+            children={},
+            now=now,
+        )
+    )
+
+    assert text in found[0].text
+    assert found[0].text.endswith(blocked.stack[0] if blocked else "holds its interpreter")
+    assert [reason.kind for reason in found] == ["blocked", "activity"]
+    assert found[1].text.endswith("; it runs or waits in process 7")
+
+
+def test_of_a_host_that_cannot_be_asked_what_is_stored_is_told() -> None:
+    now = RealClock().now()
+    due = now + timedelta(hours=2)
     events: list[HistoryEvent] = [
         TaskScheduled(timestamp=now, task_id=0, name="dgi", input=None),
         TaskScheduled(timestamp=now, task_id=1, name="dig", input=None),
@@ -484,7 +582,15 @@ def test_of_a_host_that_cannot_be_asked_what_is_stored_is_told() -> None:
     hosts = OtherHosts([HostRecord(host_id="h", started_at=now, functions=functions)])
 
     found = reasons(
-        Facts(state=state, events=events, hosts=hosts, answers=[], children={}, now=now)
+        Facts(
+            state=digging(now),
+            events=events,
+            hosts=hosts,
+            answers=[],
+            whereabouts=Whereabouts(owner="h", owner_until=due, activities={1: "h"}),
+            children={},
+            now=now,
+        )
     )
 
     assert [reason.kind for reason in found] == [
@@ -492,7 +598,9 @@ def test_of_a_host_that_cannot_be_asked_what_is_stored_is_told() -> None:
     ]
     assert "activity 'dgi' (#0): The function 'dgi' doesn't exist" in found[0].text
     assert "Did you mean 'dig'?" in found[0].text
-    assert "activity 'dig' (#1) was asked for and has no answer for 0 s" in found[2].text
+    assert "it is run by host h, which cannot be asked from here" in found[1].text
+    assert "Should that host be dead, others take it over at 2" in found[1].text
+    assert "activity 'dig' (#1) was asked for 0 s ago (2" in found[2].text
     assert found[3].text.endswith(", in 2 h")
     assert found[4].text == "sub-orchestration 'c', instance 'ch': not there (purged?)"
 

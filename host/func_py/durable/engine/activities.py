@@ -42,6 +42,8 @@ class LiveCall(msgspec.Struct, frozen=True, kw_only=True):
     """When it was begun; None: it waits."""
     ahead: int = 0
     """How many calls wait before it."""
+    full_threads: int = 0
+    """How many threads there are, while it waits for one of them; otherwise 0."""
 
 
 class Trader(Protocol):
@@ -104,8 +106,9 @@ class ActivityPool:
         """Calls out of the queue that have ended so far."""
         self.trader: Trader | None = None
         """Set while there are other hosts."""
-        self._begun: dict[TaskKey, datetime] = {}
-        """Calls that run, and since when."""
+        self._begun: dict[TaskKey, tuple[datetime, int]] = {}
+        """Calls in hand, oldest first: since when, and how many threads there are for them; 0 where
+        they need none."""
 
     @property
     def is_full(self) -> bool:
@@ -114,11 +117,19 @@ class ActivityPool:
 
     def calls_of(self, instance_id: str) -> list[LiveCall]:
         """The calls of an instance, of any execution, that run or wait here."""
-        begun = [
-            LiveCall(task_id=key.task_id, execution_id=key.execution_id, since=since)
-            for key, since in self._begun.items()
-            if key.instance_id == instance_id
-        ]
+        begun: list[LiveCall] = []
+        before = 0  # calls with a thread, or before this one in line for one
+        for key, (since, threads) in self._begun.items():
+            if key.instance_id == instance_id:
+                begun.append(
+                    LiveCall(
+                        task_id=key.task_id,
+                        execution_id=key.execution_id,
+                        since=since,
+                        full_threads=threads if before >= threads else 0,
+                    )
+                )
+            before += threads > 0
         return begun + [
             LiveCall(task_id=task.task_id, execution_id=task.execution_id, ahead=ahead)
             for ahead, task in enumerate(self._queue)
@@ -288,8 +299,8 @@ class ActivityPool:
 
     async def _noted(self, key: TaskKey, task: ActivityTask) -> ActivityResult:
         handle = self._poison.begin_activity(key)
-        self._begun[key] = self._clock.now()
         threads = self._runner.thread_limit(task.name)
+        self._begun[key] = self._clock.now(), threads
         try:
             return await (self._in_line(task, threads) if threads else self._runner.run(task))
         finally:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from func_py.durable.storage.base import HostRecord
+
+_MOST_NAMES = 5
 
 
 def candidates(hosts: Sequence[HostRecord]) -> list[str]:
@@ -30,3 +32,14 @@ def fair_share(partition_count: int, hosts: Sequence[HostRecord], host_id: str) 
         return 0
     each, left = divmod(partition_count, len(wanting))
     return each + (wanting.index(host_id) < left)
+
+
+def difference_of(here: Collection[str], there: Collection[str]) -> str:
+    """What functions only one of two hosts has, in words; empty when there are none."""
+    only = {"only there": {*there} - {*here}, "only here": {*here} - {*there}}
+    return "; ".join(f"{where}: {_some(names)}" for where, names in only.items() if names)
+
+
+def _some(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:_MOST_NAMES])
+    return f"{shown}, …" if len(names) > _MOST_NAMES else shown

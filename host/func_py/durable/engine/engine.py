@@ -10,7 +10,7 @@ from pathlib import Path
 from func_py.clock import Clock
 from func_py.durable.engine.activities import ActivityPool
 from func_py.durable.engine.background import Background
-from func_py.durable.engine.balance import candidates, fair_share
+from func_py.durable.engine.balance import candidates, difference_of, fair_share
 from func_py.durable.engine.edit_check import Misfits
 from func_py.durable.engine.entity_pool import EntityPool, EntityRunner, NoEntities
 from func_py.durable.engine.exchange import Exchange
@@ -74,6 +74,8 @@ class Engine:
         self._host_id = host_id
         self._others: Sequence[HostRecord] = ()
         """The other hosts that run functions."""
+        self._told: set[str] = set()
+        """Hosts whose functions are not ours, and this was said."""
         self._outage = Outage()
         self._background = Background(_say_failed)
         self._has_handed_over = False
@@ -226,6 +228,7 @@ class Engine:
                     self._consider(now)
                     await self._rebalance()
                 if {host.host_id for host in hosts} - {host.host_id for host in now}:
+                    self._holdings.reconsider()
                     await self._holdings.take_back()
             except StorageUnavailable as error:
                 self._outage.began("hosts", error)
@@ -246,11 +249,24 @@ class Engine:
             return
         running = {*candidates(hosts)} - {self._host_id}
         self._others = [host for host in hosts if host.host_id in running]
+        self._tell_differences()
         self._holdings.share = fair_share(self._partition_count, hosts, self._host_id)
         if self._others:
             self._exchange.open()
         else:
             self._exchange.shut()
+
+    def _tell_differences(self) -> None:
+        for host in self._others:
+            difference = difference_of(self._functions.published(), host.functions)
+            if difference and host.host_id not in self._told:
+                log.warning(
+                    "Another host of this task hub has other functions (%s). What needs a function "
+                    "that its host lacks waits until its partition moves; let all hosts of a hub "
+                    "run the same app.",
+                    difference,
+                )
+                self._told.add(host.host_id)
 
     async def _rebalance(self) -> None:
         """Give up what is more than our share, or take what is missing."""

@@ -163,7 +163,7 @@ class Entities:
             if await self._parts.elsewhere("entity", state.name):
                 # It stays with this partition; the host that gets it next may have the function.
                 log.warning("Entity '%s' waits for another host: %s", slot.instance_id, error)
-                slot.parked = True
+                slot.parked = slot.lacks_function = True
                 return None
             log.error("%d operation(s) of '%s' fail: %s", len(requests), slot.instance_id, error)
             return _failed(state, requests, error)

@@ -144,6 +144,11 @@ class Holdings:
             if partition.is_recovered and partition.takes_results:
                 await partition.take_back()
 
+    def reconsider(self) -> None:
+        """Try again what waits for hosts that have gone."""
+        for partition in self._held.values():
+            partition.reconsider()
+
     def lost(self, partition: Partition, why: str) -> None:
         """Drop a partition's memory and try for it again."""
         number = partition.lease.partition

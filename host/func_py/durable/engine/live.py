@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -12,11 +12,13 @@ from func_py.durable.engine.activities import LiveCall
 from func_py.durable.engine.edit_check import is_misfit
 from func_py.durable.engine.entities import LiveBatch
 from func_py.durable.engine.entity_order import asked_of
+from func_py.durable.engine.loader import closed_turns
 from func_py.durable.engine.parts import Parts
 from func_py.durable.engine.slot import Slot
 from func_py.durable.engine.versions import VersionFailure, version_problem
-from func_py.durable.model import EntityState, InstanceState
+from func_py.durable.model import EntityState, HistoryEvent, InstanceState
 from func_py.durable.replay.muting import muted
+from func_py.durable.replay.session import Session
 from func_py.durable.replay.waiting import Wait
 from func_py.errors import StorageUnavailable
 
@@ -125,10 +127,36 @@ async def look(parts: Parts, partition: Partition | None, instance_id: str) -> L
             await partition.loader.load(copy, history=True)
     except StorageUnavailable:
         return replace(seen, is_store_away=True)
+    except Exception as error:  # noqa: BLE001 - a damaged record is an answer, too
+        text = f"it cannot be read: {type(error).__name__}: {error}"
+        return replace(seen, hold=Hold(kind="parked", text=text, fails=False))
     try:
         return _with_session(seen, slot, copy, parts)
     finally:
         copy.forget()
+
+
+def replayed(
+    function: Callable[..., Any], instance_id: str, history: Sequence[HistoryEvent]
+) -> LiveInstance:
+    """What the code of an orchestration waits for, by its history alone; where no host says it.
+
+    Args:
+        function: Of the orchestrator, as the app registered it.
+        instance_id: The instance.
+        history: All of it.
+    """
+    session = Session(function, instance_id)
+    try:
+        with muted():
+            session.feed(history[: closed_turns(history)], played=True)
+        return LiveInstance(
+            waits=session.waits(), unawaited=[event.name for event in session.unawaited()]
+        )
+    except Exception as error:  # noqa: BLE001 - why it cannot be replayed is the answer
+        return LiveInstance(hold=Hold(kind="replay", text=str(error) or repr(error), fails=True))
+    finally:
+        session.close()
 
 
 def _with_session(seen: LiveInstance, slot: Slot, loaded: Slot, parts: Parts) -> LiveInstance:

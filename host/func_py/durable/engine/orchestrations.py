@@ -310,7 +310,7 @@ class Orchestrations:
         elif elsewhere:
             # It stays with this partition; the host that gets it next may have the function.
             log.warning("Instance '%s' waits for another host: %s", slot.instance_id, error)
-            slot.parked = True
+            slot.parked = slot.lacks_function = True
         else:
             slot.problem = error
             self._owner.enqueue(slot)

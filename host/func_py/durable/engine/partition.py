@@ -140,6 +140,13 @@ class Partition:
         if not self._closed:
             self._parts.pool.dispatch(tasks)
 
+    def reconsider(self) -> None:
+        """Try again what waits for another host, which may be gone."""
+        for slot in list(self._slots.values()):
+            if slot.parked and slot.lacks_function:
+                slot.parked = slot.lacks_function = False
+                self.enqueue(slot)
+
     def deliver(self, mail: Mail) -> None:
         """Put a message into its instance's inbox; stale mail and second deliveries are dropped."""
         if self._leaving or self._closed or mail.epoch != self.lease.epoch:

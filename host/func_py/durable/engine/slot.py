@@ -65,6 +65,7 @@ class Slot:
         "inbox",
         "instance_id",
         "is_entity",
+        "lacks_function",
         "last_time",
         "last_used",
         "opened",
@@ -98,6 +99,8 @@ class Slot:
         self.queued = False
         self.parked = False
         """Nothing could be stored for it, not even its failure; it waits for the next owner."""
+        self.lacks_function = False
+        """It is parked because only another host has its function."""
         self.failures = 0
         self.unanswered: Turn | None = None
         """A turn of which the store did not say whether it was committed."""

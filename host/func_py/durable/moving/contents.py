@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from func_py.durable.model import HistoryEvent, InstanceState, new_id
+from func_py.durable.model import HistoryEvent, InstanceState, TimerFired, TimerTask, new_id
 from func_py.durable.moving.file import PendingLine
 from func_py.durable.storage.base import (
-    Capability,
     HostRecord,
     HubInfo,
     InstanceQuery,
@@ -28,12 +27,6 @@ PREFIXES = ("", "@")
 def new_host(started_at: datetime) -> HostRecord:
     """Whoever moves a hub is one of its hosts, without functions."""
     return HostRecord(host_id=new_id(), started_at=started_at)
-
-
-def refuse_weak(info: HubInfo) -> None:
-    """Raises UserError for a store whose hubs cannot be moved."""
-    if Capability.TRANSACTIONS not in info.capabilities:
-        raise UserError(f"Task hubs of the provider {info.provider} cannot be moved.")
 
 
 async def refuse_company(hub: TaskHub, info: HubInfo, host: HostRecord) -> None:
@@ -64,7 +57,18 @@ async def pending(hub: TaskHub, leases: list[Lease]) -> dict[str, PendingLine]:
     for lease in leases:
         recovered = await hub.recover(lease, _END_OF_TIME)
         for mail in recovered.mail:
-            of(mail.message.instance_id).mail.append(mail.message)
+            message, event = mail.message, mail.message.event
+            if isinstance(event, TimerFired):
+                # The way in which timers of a former host come back.
+                timer = TimerTask(
+                    instance_id=message.instance_id,
+                    execution_id=message.execution_id,
+                    task_id=event.task_id,
+                    fire_at=event.fire_at,
+                )
+                of(message.instance_id).timers.append(timer)
+            else:
+                of(message.instance_id).mail.append(message)
         for timer in recovered.timers:
             of(timer.instance_id).timers.append(timer)
         for activity in recovered.activities:
@@ -85,12 +89,22 @@ class Reading:
         self._events = [] if loaded is None else list(loaded.history)
         self._more = None if loaded is None else loaded.more
 
-    async def take(self, count: int) -> Sequence[HistoryEvent]:
+    async def next_page(self) -> list[HistoryEvent]:
+        """Some events; none at the end."""
+        if not self._events and self._more is not None:
+            await self._read_on()
+        taken, self._events = self._events, []
+        return taken
+
+    async def _read_on(self) -> None:
+        page = await self._hub.read_history(self._instance_id, self._more)
+        self._events += page.events
+        self._more = page.next
+
+    async def take(self, count: int) -> list[HistoryEvent]:
         """The next events; fewer at the end."""
         while len(self._events) < count and self._more is not None:
-            page = await self._hub.read_history(self._instance_id, self._more)
-            self._events += page.events
-            self._more = page.next
+            await self._read_on()
         taken = self._events[:count]
         del self._events[:count]
         return taken

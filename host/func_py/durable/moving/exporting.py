@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from msgspec.structs import replace
 
-from func_py.clock import Clock
+from func_py.clock import Clock, wait_until
 from func_py.durable.moving import contents
 from func_py.durable.moving.file import (
     FORMAT,
@@ -18,18 +19,39 @@ from func_py.durable.moving.file import (
     PendingLine,
     Summary,
 )
+from func_py.durable.moving.owed import Owed
 from func_py.durable.moving.unfinished import refuse_unfinished
-from func_py.durable.storage.base import HostRecord, HubInfo, TaskHub
+from func_py.durable.storage.base import (
+    Capability,
+    HostRecord,
+    HubInfo,
+    Lease,
+    TaskHub,
+    Unseen,
+)
 from func_py.errors import InternalError, UserError
 
 Progress = Callable[[int, int], None]
 """How many instances are done, and of how many."""
 
+Waiting = Callable[[Unseen], None]
+"""Told of what cannot be read yet, and is waited for."""
+
+_LOOK_AGAIN = timedelta(seconds=1)
+
 
 async def export_hub(
-    hub: TaskHub, info: HubInfo, host: HostRecord, file: HubFile, clock: Clock, progress: Progress
+    hub: TaskHub,
+    info: HubInfo,
+    host: HostRecord,
+    file: HubFile,
+    clock: Clock,
+    progress: Progress,
+    waiting: Waiting,
 ) -> Summary:
     """Write what the hub holds; it stays as it is, but for the attempts of its activities.
+
+    What a host that was killed has left hidden is waited for.
 
     Args:
         hub: Open as that host.
@@ -38,16 +60,17 @@ async def export_hub(
         file: Does not exist yet.
         clock: Tells when it was.
         progress: Told after each instance.
+        waiting: Told before waiting.
 
     Raises:
         UserError: A host runs on the hub, or the file cannot be written.
         StorageUnavailable: The store does not answer; there is no file.
     """
-    contents.refuse_weak(info)
     await refuse_unfinished(hub, info)
     await contents.refuse_company(hub, info, host)
     leases = await contents.own(hub, info)
-    pending = await contents.pending(hub, leases)
+    pending = await _all_pending(hub, leases, clock, waiting)
+    is_exact = Capability.TRANSACTIONS in info.capabilities
     total = 0
     async for _ in contents.instances(hub):
         total += 1
@@ -63,13 +86,16 @@ async def export_hub(
             )
         )
         async for state in contents.instances(hub):
-            await _write_instance(hub, state.instance_id, pending, writer)
+            line = pending.pop(state.instance_id, PendingLine(instance_id=state.instance_id))
+            await _write_instance(hub, line, writer, is_exact=is_exact)
             progress(writer.counts.instances, total)
         for line in pending.values():
             # Only entities get mail before they exist; the rest was meant for what is gone.
             if line.instance_id.startswith("@"):
                 writer.write(PendingLine(instance_id=line.instance_id, mail=line.mail))
         await contents.refuse_company(hub, info, host)
+        if set(leases) != set(await hub.renew()):
+            raise UserError(f"A host has begun to work on the task hub {info.location}; stop it.")
         if writer.counts.instances != total:
             raise UserError(
                 "Something was started or deleted during the export. Make sure that no host and no "
@@ -78,22 +104,39 @@ async def export_hub(
     return writer.counts
 
 
+async def _all_pending(
+    hub: TaskHub, leases: list[Lease], clock: Clock, waiting: Waiting
+) -> dict[str, PendingLine]:
+    """What waits, by instance, also what cannot be read at first (clause 31)."""
+    since = clock.now()
+    is_told = False
+    while True:
+        pending = await contents.pending(hub, leases)
+        unseen = await hub.unseen()
+        end = since + unseen.within
+        if not unseen.count or clock.now() >= end:
+            return pending
+        if not is_told:
+            is_told = True
+            waiting(unseen)
+        await wait_until(clock, min(end, clock.now() + _LOOK_AGAIN))
+
+
 async def _write_instance(
-    hub: TaskHub, instance_id: str, pending: dict[str, PendingLine], writer: HubFileWriter
+    hub: TaskHub, pending: PendingLine, writer: HubFileWriter, *, is_exact: bool
 ) -> None:
-    loaded = await hub.load(instance_id)
-    if loaded is None:
-        raise InternalError(f"instance {instance_id} went away while nobody else was there")
-    writer.write(InstanceLine(state=loaded.state))
-    events, more = loaded.history, loaded.more
-    while events:
-        writer.write(EventsLine(events=list(events)))
-        if more is None:
-            break
-        page = await hub.read_history(instance_id, more)
-        events, more = page.events, page.next
-    line = pending.pop(instance_id, None)
-    if line is not None:
+    reading = await contents.begin_reading(hub, pending.instance_id)
+    if reading.state is None:
+        raise InternalError(f"instance {pending.instance_id} is gone, and nobody was there")
+    owed = None if is_exact else Owed(reading.state, pending)
+    writer.write(InstanceLine(state=reading.state))
+    while events := await reading.next_page():
+        writer.write(EventsLine(events=events))
+        if owed is not None:
+            owed.see(events)
+    if owed is not None:
+        pending = owed.pending()
+    if pending.mail or pending.timers or pending.activities:
         # Reading them has counted a run that never was.
-        calls = [replace(call, attempt=call.attempt - 1) for call in line.activities]
-        writer.write(replace(line, activities=calls))
+        calls = [replace(call, attempt=call.attempt - 1) for call in pending.activities]
+        writer.write(replace(pending, activities=calls))

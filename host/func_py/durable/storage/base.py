@@ -95,13 +95,19 @@ CONTRACT
 29. While `is_overdue`, others may take this host for dead: it has not given a sign of life for the
     time that they wait for one. `renew` ends that and tells which leases are still ours. What was
     taken from us meanwhile stays where it is (clauses 5 and 25); the rest is as it was.
+30. `whereabouts` is for people: it says who holds the partition of an instance, until when the
+    others leave it to that host without another sign of life, and who holds the activities of its
+    current execution. A provider without Capability.TRANSACTIONS may know of no activity.
+31. Without Capability.TRANSACTIONS, mail and activities that a dead host had in its hands may be
+    absent from `recover` for a while. `unseen` counts what is stored and cannot be read now; once a
+    partition has been ours for the time that it names, only timers are (clause 12).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import Protocol
 
@@ -234,6 +240,27 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
     events: Sequence[HistoryEvent]
     next: Position | None = None
+
+
+class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has an instance (clause 30)."""
+
+    owner: str = ""
+    """Id of the host that holds its partition; empty: any host may have that at once."""
+    owner_until: datetime | None = None
+    """When others may have it unless the owner gives a sign of life before, by the store's clock.
+    None: when the owner dies, which is seen at once."""
+    activities: Mapping[int, str] = {}
+    """Task id → id of the host that holds the call; empty: nobody does."""
+
+
+class Unseen(msgspec.Struct, frozen=True):
+    """What is stored and cannot be read now (clause 31)."""
+
+    count: int
+    """Messages, timers and activities; never fewer than there are."""
+    within: timedelta
+    """How long after its partition was acquired the last of it can be read, but for timers."""
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -387,6 +414,10 @@ class TaskHub(Protocol):
         """
         ...
 
+    async def whereabouts(self, instance_id: str) -> Whereabouts:
+        """Who has an instance; it need not exist. Contract: 16, 30."""
+        ...
+
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """One page of instances; raises UserError for a bad continuation. Contract: 16, 17."""
         ...
@@ -486,6 +517,10 @@ class TaskHub(Protocol):
 
         The owner calls this now and then while other hosts live or after one of them died.
         """
+        ...
+
+    async def unseen(self) -> Unseen:
+        """What of our partitions nobody can read now. Contract: 16, 31."""
         ...
 
     async def discard(

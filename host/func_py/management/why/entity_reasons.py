@@ -24,7 +24,8 @@ def entity_reasons(facts: Facts) -> list[Reason]:
     if seen.batch is not None:
         names = listed(list(seen.batch.operations), _MOST_NAMES)
         age = since(seen.batch.since, facts.now)
-        text = f"operations {names} are in hand {age} in process {owner.process}"
+        are = "operation {} is" if len(seen.batch.operations) == 1 else "operations {} are"
+        text = f"{are.format(names)} in hand {age} in process {owner.process}"
         found.append(Reason("operation", text))
         if seen.full_entities:
             found.append(

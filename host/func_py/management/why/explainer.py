@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from func_py.clock import Clock
 from func_py.durable.client import DurableClient
 from func_py.durable.engine.entity_turns import new_entity
-from func_py.durable.engine.live import LiveInstance
-from func_py.durable.model import InstanceState, SubOrchestrationCreated, split_entity_id
+from func_py.durable.engine.live import Hold, LiveInstance, replayed
+from func_py.durable.model import (
+    HistoryEvent,
+    InstanceState,
+    SubOrchestrationCreated,
+    split_entity_id,
+)
 from func_py.durable.storage.base import TaskHub
 from func_py.management.projection import JsonObject, seconds
 from func_py.management.why.entity_reasons import entity_reasons
@@ -72,8 +78,19 @@ class Explainer:
         """From now on, ask this host of our own process directly."""
         self._own = host_id, look
 
-    async def explain(self, instance_id: str) -> Explanation | None:
-        """Why an instance has not ended, or what an entity does; None when it does not exist."""
+    async def explain(
+        self, instance_id: str, app: Mapping[str, Callable[..., Any]] | None = None
+    ) -> Explanation | None:
+        """Why an instance has not ended, or what an entity does.
+
+        Args:
+            instance_id: The instance.
+            app: Orchestrators by their names in lower case, to replay the instance where no host
+                says what its code waits for.
+
+        Returns:
+            None when the instance does not exist.
+        """
         is_entity = split_entity_id(instance_id) is not None
         state = await self._client.get(instance_id)
         if state is None and not is_entity:
@@ -89,6 +106,7 @@ class Explainer:
                 return None
             # The first operation is under way.
             state = state or new_entity(instance_id, "", self._clock.now())
+        whereabouts = await self._hub.whereabouts(instance_id)
         is_read = state.entity is None and not state.status.is_terminal
         events = await self._client.history(instance_id) if is_read else []
         children = {}
@@ -97,12 +115,15 @@ class Explainer:
             child = await self._client.get(asked.instance_id)
             if child is not None:
                 children[asked.instance_id] = child.status
+        gone = {answer.host_id for answer in answers if answer.is_gone}
         now = self._clock.now()
         facts = Facts(
             state=state,
             events=events,
-            hosts=OtherHosts(hosts),
+            hosts=OtherHosts(host for host in hosts if host.host_id not in gone),
             answers=answers,
+            replayed=_replayed(state, events, app) if app is not None and events else None,
+            whereabouts=whereabouts,
             children=children,
             now=now,
         )
@@ -116,6 +137,16 @@ class Explainer:
             own = [HostAnswer(host_id=host_id, process=os.getpid(), seen=await look(instance_id))]
             hosts = [other for other in hosts if other != host_id]
         return own + await ask_hosts(self._directory, instance_id, hosts)
+
+
+def _replayed(
+    state: InstanceState, events: Sequence[HistoryEvent], app: Mapping[str, Callable[..., Any]]
+) -> LiveInstance:
+    function = app.get(state.name.lower())
+    if function is None:
+        text = f"the app has no orchestrator '{state.name}'"
+        return LiveInstance(hold=Hold(kind="missing", text=text, fails=False))
+    return replayed(function, state.instance_id, events)
 
 
 def _title(state: InstanceState, now: datetime) -> str:

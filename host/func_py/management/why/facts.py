@@ -9,11 +9,13 @@ from typing import Literal
 
 import msgspec
 
+from func_py.durable.engine.live import LiveInstance
 from func_py.durable.model import (
     HistoryEvent,
     InstanceState,
     RuntimeStatus,
 )
+from func_py.durable.storage.base import Whereabouts
 from func_py.management.why.hosts import OtherHosts
 from func_py.management.why.side_channel import HostAnswer
 
@@ -30,6 +32,7 @@ Kind = Literal[
     "held",
     "host",
     "http",
+    "lease",
     "limit",
     "locked",
     "name",
@@ -68,6 +71,10 @@ class Facts:
     """Those of the hub that live."""
     answers: Sequence[HostAnswer]
     """Of those that could be asked."""
+    replayed: LiveInstance | None = None
+    """What a replay outside of a host has shown, if there was one."""
+    whereabouts: Whereabouts
+    """By the store."""
     children: Mapping[str, RuntimeStatus]
     """Instance ids of sub-orchestrations → their statuses, where they exist."""
     now: datetime

@@ -13,12 +13,18 @@ class OtherHosts:
     """The live hosts with functions; a client without a host cannot know the app otherwise."""
 
     def __init__(self, hosts: Iterable[HostRecord]) -> None:
-        self._functions = {name for host in hosts for name in host.functions}
+        known = list(hosts)
+        self._ids = {host.host_id for host in known}
+        self._functions = {name for host in known for name in host.functions}
 
     @property
     def are_running(self) -> bool:
         """Is there one that runs durable functions?"""
         return bool(self._functions)
+
+    def has(self, host_id: str) -> bool:
+        """Is this host, by its id, among them?"""
+        return host_id in self._ids
 
     def missing(self, kind: str, name: str) -> FunctionNotRegistered | None:
         """The error when hosts run, but none has this function; kind: orchestrator or entity."""

@@ -14,7 +14,7 @@ from func_py.durable.model import (
 from func_py.management.why.facts import Facts, Reason
 from func_py.management.why.side_channel import HostAnswer
 from func_py.management.why.waits import awaited_reasons, stored_reasons
-from func_py.management.why.words import clock_time, since
+from func_py.management.why.words import clock_time, host_words, since
 
 
 def reasons(facts: Facts) -> list[Reason]:
@@ -27,6 +27,9 @@ def reasons(facts: Facts) -> list[Reason]:
     found = host_reasons(facts, "orchestrator", state.name)
     if owner is not None and seen is not None:
         found += _obstacles(owner, seen)
+    elif facts.replayed is not None:
+        seen = facts.replayed
+        found += [_held(seen.hold)] if seen.hold is not None else []
     if state.status is RuntimeStatus.SUSPENDED:
         found.append(_suspended(facts.events))
     if state.status is RuntimeStatus.PENDING:
@@ -46,23 +49,39 @@ def reasons(facts: Facts) -> list[Reason]:
 
 def host_reasons(facts: Facts, kind: str, name: str) -> list[Reason]:
     """What is the matter with the hosts of the hub, as far as it concerns an instance."""
+    owner = facts.whereabouts.owner
     if not facts.hosts.are_running:
-        return [
-            Reason("host", "no host runs on this task hub: `func-py start` goes on with it"),
-        ]
-    found = [_blocked(each) for each in facts.answers if each.seen is None]
+        text = "no host runs on this task hub: `func-py start` goes on with it"
+        return [Reason("host", text), *([_owner(facts)] if owner else [])]
+    # Those that have nothing of it are no reason.
+    concerned = {owner, *facts.whereabouts.activities.values()}
+    silent = [a for a in facts.answers if a.seen is None and not a.is_gone]
+    found = [_blocked(answer) for answer in silent if answer.host_id in concerned]
     if missing := facts.hosts.missing(kind, name):
         found.append(Reason("function", str(missing)))
-    if facts.owner is None and not found:
-        found.append(
-            Reason(
-                "elsewhere",
-                "the host that runs it cannot be asked from here; this is what is stored. Where "
-                "that host is, `func-py why`, or /runtime/webhooks/durabletask/instances/"
-                f"{facts.state.instance_id}/why of its API, knows more",
-            )
-        )
+    if facts.owner is None and owner not in {answer.host_id for answer in silent}:
+        found.append(_owner(facts))
     return found
+
+
+def _owner(facts: Facts) -> Reason:
+    """What is known of a host that cannot be asked."""
+    owner, until = facts.whereabouts.owner, facts.whereabouts.owner_until
+    if not owner:
+        return Reason("turn", "no host owns it now: one of those that run takes it within seconds")
+    wait = f"others take it over at {clock_time(until)}" if until else "others take it over soon"
+    answers = [answer for answer in facts.answers if answer.host_id == owner]
+    if answers and answers[0].is_gone:
+        text = f"the host that ran it (process {answers[0].process}) has died: {wait}"
+        return Reason("lease", text)
+    if answers:
+        return Reason("turn", "it has just come to another host")
+    return Reason(
+        "elsewhere",
+        f"it is run by {host_words(owner)}; this is what is stored. `func-py why` there, or "
+        f"/runtime/webhooks/durabletask/instances/{facts.state.instance_id}/why of its API, knows "
+        f"more. Should that host be dead, {wait}",
+    )
 
 
 def _end(state: InstanceState) -> Reason:
@@ -79,12 +98,17 @@ def _blocked(answer: HostAnswer) -> Reason:
             "blocked",
             f"{process} does not answer: it is stopped, or code written in C holds its interpreter",
         )
-    who = "code of a function that is not an orchestrator"
     if blocked.orchestrator:
-        who = f"orchestrator '{blocked.orchestrator}' (instance '{blocked.instance_id}')"
+        who = f"orchestrator '{blocked.orchestrator}' (instance '{blocked.instance_id}') blocks"
+        advice = "What waits or computes belongs into an activity that is a plain `def`"
+    elif blocked.function:
+        who = f"code in '{blocked.function}' blocks"
+        advice = "As a plain `def` it would run in a thread; in an `async def`, await what waits"
+    else:
+        who, advice = "something blocks", "It may be no more than a machine with too much to do"
     text = (
-        f"{process} has done nothing else for {blocked.seconds:.0f} s or longer: {who} blocks its "
-        "event loop. What waits or computes belongs into an activity that is a plain `def`"
+        f"{process} has done nothing else for {blocked.seconds:.0f} s or longer: {who} its event "
+        f"loop. {advice}"
     )
     return Reason("blocked", "\n".join([text, *blocked.stack]))
 

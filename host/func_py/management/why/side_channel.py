@@ -42,6 +42,8 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
     stack: Sequence[str]
     """`file:line in function: source`, the outermost first; from the first frame of user code on,
     where there is one."""
+    function: str = ""
+    """The outermost function of user code; empty where there is none."""
     orchestrator: str = ""
     """Whose turn it is; empty when it is other code."""
     instance_id: str = ""
@@ -51,13 +53,15 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
 
 class HostAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What one host of this machine says. With neither `seen` nor `blocked` it did not answer:
-    code written in C holds its interpreter, or it is stopped."""
+    code written in C holds its interpreter, or it is stopped; or it is gone."""
 
     host_id: str
     process: int
     """Its process id."""
     seen: LiveInstance | None = None
     blocked: Blocked | None = None
+    is_gone: bool = False
+    """It was killed, and the others do not all know that yet."""
 
 
 Turn = tuple[str, str, float]
@@ -127,13 +131,17 @@ class SideChannel:
     def _serve(self, listener: socket.socket) -> None:
         with listener:
             while not self._is_closed:
-                # One asker at a time: one that dies or dawdles must not end the thread.
-                with contextlib.suppress(OSError, ValueError):
+                try:
+                    # One asker at a time: one that dies or dawdles must not end the thread.
                     connection, _ = listener.accept()
                     with connection:
                         connection.settimeout(_PATIENCE_S)
                         if instance_id := _read(connection).decode():
                             connection.sendall(msgspec.json.encode(self._answer(instance_id)))
+                except (OSError, UnicodeDecodeError):
+                    continue
+                except Exception:
+                    log.exception("A question of `func-py why` could not be answered.")
 
     def _answer(self, instance_id: str) -> HostAnswer:
         answer = HostAnswer(host_id=self._host_id, process=os.getpid())
@@ -149,23 +157,26 @@ class SideChannel:
             if not begun.is_set():
                 looking.cancel()
                 return msgspec.structs.replace(answer, blocked=blocked)
-        with contextlib.suppress(Exception):
+        try:
             return msgspec.structs.replace(answer, seen=looking.result(_PATIENCE_S))
-        return answer
+        except TimeoutError:
+            return answer
 
     def _blocked(self) -> Blocked:
         turn = self._turn()
-        frame = sys._current_frames().get(self._loop_thread)
-        frames = user_frames(traceback.extract_stack(frame)) if frame is not None else []
+        whole = traceback.extract_stack(sys._current_frames()[self._loop_thread])
+        frames = user_frames(whole)
+        function = frames[0].name if len(frames) < len(whole) else ""
         if len(frames) > _MOST_FRAMES:
             half = _MOST_FRAMES // 2
             frames = [*frames[:half], *frames[-half:]]
         stack = [f"{f.filename}:{f.lineno} in {f.name}: {f.line}" for f in frames]
         if turn is None:
-            return Blocked(stack=stack, seconds=self._loop_patience_s)
+            return Blocked(stack=stack, function=function, seconds=self._loop_patience_s)
         instance_id, orchestrator, began = turn
         return Blocked(
             stack=stack,
+            function=function,
             orchestrator=orchestrator,
             instance_id=instance_id,
             seconds=max(self._loop_patience_s, self._loop.time() - began),
@@ -175,7 +186,7 @@ class SideChannel:
 async def ask_hosts(
     directory: Path, instance_id: str, hosts: Collection[str], patience_s: float = _PATIENCE_S
 ) -> list[HostAnswer]:
-    """Ask hosts about an instance; those that are not on this machine are left out.
+    """Ask hosts about an instance; those that have no socket here are left out.
 
     Args:
         directory: Of the hub's sockets.
@@ -196,14 +207,17 @@ async def ask_hosts(
 
 
 def _ask(directory: Path, name: str, instance_id: str, patience_s: float) -> HostAnswer | None:
-    host_id, _, process = name.partition(".")
+    host_id, _, number = name.partition(".")
+    process = int(number) if number.isdecimal() else 0
     try:
         with _connected(directory, name, patience_s) as connection:
             connection.sendall(instance_id.encode())
             connection.shutdown(socket.SHUT_WR)
             return msgspec.json.decode(_read(connection), type=HostAnswer)
     except TimeoutError:
-        return HostAnswer(host_id=host_id, process=int(process) if process.isdecimal() else 0)
+        return HostAnswer(host_id=host_id, process=process)
+    except ConnectionRefusedError:
+        return HostAnswer(host_id=host_id, process=process, is_gone=True)
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -10,7 +10,6 @@ import difflib
 from collections.abc import Sequence
 from datetime import datetime
 
-from func_py.durable.engine.activities import LiveCall
 from func_py.durable.engine.live import LiveInstance
 from func_py.durable.model import (
     EventRaised,
@@ -25,8 +24,8 @@ from func_py.durable.model import (
     TimerFired,
 )
 from func_py.durable.replay.waiting import Wait
+from func_py.management.why.calls import call_reasons
 from func_py.management.why.facts import Facts, Reason
-from func_py.management.why.side_channel import HostAnswer
 from func_py.management.why.words import listed, since, span
 
 _MOST_SHOWN = 10
@@ -63,7 +62,7 @@ def awaited_reasons(facts: Facts, seen: LiveInstance) -> list[Reason]:
         else:
             found.append(_awaited_one(facts, wait, event))
     found.sort(key=lambda reason: reason.kind == "timer")  # often the limit of another wait
-    return _names(seen) + _cut(_calls(facts, calls) + found)
+    return _names(seen) + _cut(call_reasons(facts, calls) + found)
 
 
 def _awaited_one(facts: Facts, wait: Wait, event: Asked | None) -> Reason:
@@ -83,7 +82,7 @@ def _awaited_one(facts: Facts, wait: Wait, event: Asked | None) -> Reason:
         case "nothing":
             return Reason("nothing", f"it waits for {wait.text}: nothing can resume it")
         case _:
-            return Reason("turn", f"it has just asked for {wait.text}")
+            return Reason("turn", f"its code asks for {wait.text}, which is not in its history yet")
 
 
 def _names(seen: LiveInstance) -> list[Reason]:
@@ -108,59 +107,10 @@ def _names(seen: LiveInstance) -> list[Reason]:
     return found
 
 
-def _calls(facts: Facts, calls: Sequence[TaskScheduled]) -> list[Reason]:
-    """What became of activity calls; those that wait in one queue make one line."""
-    found: list[Reason] = []
-    queued: dict[int, list[tuple[TaskScheduled, int]]] = {}
-    held = _held_calls(facts)
-    for asked in calls:
-        words = f"activity '{asked.name}' (#{asked.task_id})"
-        missing = facts.hosts.missing("activity", asked.name)
-        answer, call = held.get(asked.task_id, (None, None))
-        if answer is not None and call is not None and call.since is not None:
-            age = since(call.since, facts.now)
-            found.append(Reason("activity", f"{words} runs {age} in process {answer.process}"))
-        elif answer is not None and call is not None:
-            queued.setdefault(answer.process, []).append((asked, call.ahead))
-        elif missing is not None:
-            found.insert(0, Reason("function", f"{words}: {missing}"))
-        else:
-            age = since(asked.timestamp, facts.now)
-            found.append(Reason("activity", f"{words} was asked for and has no answer {age}"))
-    return found + [_queue(facts, process, waiting) for process, waiting in queued.items()]
-
-
-def _held_calls(facts: Facts) -> dict[int, tuple[HostAnswer, LiveCall]]:
-    """Task id → who holds the call; whoever runs it before whoever has it in a queue."""
-    held: dict[int, tuple[HostAnswer, LiveCall]] = {}
-    for answer in facts.answers:
-        for call in answer.seen.calls if answer.seen is not None else ():
-            if call.execution_id == facts.state.execution_id and (
-                call.task_id not in held or call.since is not None
-            ):
-                held[call.task_id] = answer, call
-    return held
-
-
-def _queue(facts: Facts, process: int, waiting: Sequence[tuple[TaskScheduled, int]]) -> Reason:
-    first, ahead = waiting[0]
-    limit = max(a.seen.full_activities for a in facts.answers if a.seen and a.process == process)
-    words = f"activity '{first.name}' (#{first.task_id})"
-    more = f" and {len(waiting) - 1} more calls wait" if len(waiting) > 1 else " waits"
-    age = since(first.timestamp, facts.now)
-    if not limit:
-        return Reason("activity", f"{words}{more} to begin in process {process} {age}")
-    return Reason(
-        "limit",
-        f"{words}{more} {age}: {limit} activities run in process {process}, which is the limit "
-        f"(maxConcurrentActivityFunctions), and {ahead or 'no'} calls come before it",
-    )
-
-
 def stored_reasons(facts: Facts) -> list[Reason]:
     """By the store alone."""
     asked = unanswered(facts.events)
-    found = _calls(facts, [event for event in asked if isinstance(event, TaskScheduled)])
+    found = call_reasons(facts, [event for event in asked if isinstance(event, TaskScheduled)])
     for event in asked:
         if isinstance(event, SubOrchestrationCreated):
             found.append(_child(facts, event))

@@ -1,4 +1,4 @@
-"""Times in words for people."""
+"""Times, hosts and names in words for people."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ def clock_time(time: datetime) -> str:
 def since(time: datetime, now: datetime) -> str:
     """`for 4 min 10 s (since 2026-01-31 12:00:00 UTC)`."""
     return f"for {span(now - time)} (since {clock_time(time)})"
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """`4 min 10 s ago (2026-01-31 12:00:00 UTC)`."""
+    return f"{span(now - time)} ago ({clock_time(time)})"
+
+
+def host_words(host_id: str) -> str:
+    """A host of another machine."""
+    return f"host {host_id[:8]}, which cannot be asked from here"
 
 
 def listed(names: list[str], most: int) -> str:

@@ -31,11 +31,11 @@ from func_py.durable.model import (
 )
 from func_py.durable.storage.azure.entity_mail import labelled
 from func_py.durable.storage.azure.messages import (
-    BORN_HELD,
     NOT_RUN,
     Count,
     UnreadableMessage,
     blob_name,
+    born_held,
     decode_call,
     decode_message,
     encode_call,
@@ -240,7 +240,7 @@ def task(input: str | None = '"Tokyo"') -> ActivityTask:
 
 
 def test_an_activity_call_wraps_its_input() -> None:
-    envelope = parse(encode_call(task(), 7, NOON, BORN_HELD))
+    envelope = parse(encode_call(task(), 7, NOON, born_held(task())))
     event = envelope["TaskMessage"]["Event"]
     assert event["$type"] == "DurableTask.Core.History.TaskScheduledEvent"
     assert (event["EventId"], event["Input"], event["Name"]) == (5, '["Tokyo"]', "say")
@@ -253,13 +253,13 @@ def test_the_input_of_an_activity_passes_through(text: str | None) -> None:
 
 
 def test_a_call_that_dotnet_put_has_not_run() -> None:
-    envelope = dict(parse(encode_call(task(), 7, NOON, BORN_HELD)))
+    envelope = dict(parse(encode_call(task(), 7, NOON, born_held(task()))))
     del envelope["FuncPy"]
     assert decode_call(envelope).count.attempt_at(1) == 1
 
 
 def test_runs_are_counted_by_how_often_the_message_was_taken() -> None:
-    assert BORN_HELD.attempt_at(1) == 2
+    assert born_held(task()).attempt_at(1) == 2
     assert NOT_RUN.attempt_at(1) == 1
     assert Count(attempt=3, taken=7).attempt_at(8) == 3
     assert Count(attempt=3, taken=7).attempt_at(10) == 5

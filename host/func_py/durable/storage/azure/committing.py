@@ -26,6 +26,7 @@ from func_py.durable.storage.azure.control import Control, Letter
 from func_py.durable.storage.azure.entity_mail import labelled
 from func_py.durable.storage.azure.history import Append, Checkpoint, HistoryConflict
 from func_py.durable.storage.azure.instances import etag_of
+from func_py.durable.storage.azure.messages import born_held
 from func_py.durable.storage.azure.parts import Parts, gather_all, in_order
 from func_py.durable.storage.azure.queues import Held
 from func_py.durable.storage.azure.starts import Starts
@@ -101,6 +102,9 @@ class Committer:
             self._take_back(control, sent)
             return Lost(LostReason.REJECTED, str(error))
         self._settle(control, turn, sent)
+        for target, letter in sent.letters:
+            if await self._parts.hold(target, letter):
+                self._parts.deliver(target, [letter])
         return Committed(token)
 
     # ---- sending ---------------------------------------------------------------------------
@@ -115,7 +119,7 @@ class Committer:
                 sequence = parts.numbers.next()
                 messages.append((message, sequence, await parts.encode(message, sequence)))
         return _Outgoing(
-            [await parts.work.encode(task) for task in turn.activities],
+            [await parts.work.encode(task, born_held(task)) for task in turn.activities],
             [
                 await parts.encode(_fired(timer, turn), parts.numbers.next())
                 for timer in turn.timers
@@ -234,7 +238,7 @@ class Committer:
     # ---- afterwards ------------------------------------------------------------------------
 
     def _settle(self, control: Control, turn: Turn, sent: _Sent) -> None:
-        """The turn is durable: hold what it made, deliver it, delete what it consumed."""
+        """The turn is durable: hold what it made, delete what it consumed."""
         parts = self._parts
         state = turn.state
         gone = control.consume(turn.consumed)
@@ -263,9 +267,6 @@ class Committer:
             if former is not None:
                 deleted.append(former)
         parts.delete_later(parts.work.queue, deleted)
-        for target, letter in sent.letters:
-            if target.keep(letter):
-                parts.deliver(target, [letter])
 
 
 def _fired(timer: TimerTask, turn: Turn) -> Message:

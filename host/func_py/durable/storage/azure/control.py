@@ -238,6 +238,10 @@ class Control:
         """Is this very letter held already?"""
         return self._letters.get(letter.message.id) is letter
 
+    def message_count(self) -> int:
+        """How many messages of the queue are held, with those of timers."""
+        return len(self._by_id)
+
     def everything(self) -> Collection[Held]:
         """All mail that is held; timers are not."""
         return [held for letter in self._letters.values() for held in letter.held]

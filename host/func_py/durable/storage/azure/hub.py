@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from azure.core.exceptions import (
@@ -47,6 +47,8 @@ from func_py.durable.storage.base import (
     Recovered,
     TaskKey,
     Turn,
+    Unseen,
+    Whereabouts,
 )
 from func_py.errors import (
     ConfigError,
@@ -237,6 +239,12 @@ class AzureTaskHub:
         place = after if isinstance(after, Place) else None
         return await self._read(self._opened.parts.store.read(instance_id, place))
 
+    async def whereabouts(self, instance_id: str) -> Whereabouts:
+        """See `TaskHub.whereabouts`. Who has taken a message out of a queue is not recorded."""
+        partition = partition_of(instance_id, self._partition_count)
+        owner, until = await self._read(self._opened.keeper.holder(partition))
+        return Whereabouts(owner=owner, owner_until=until)
+
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub.query_instances`."""
         return await self._read(self._opened.parts.instances.query(query))
@@ -421,6 +429,19 @@ class AzureTaskHub:
         opened.checked(lease)
         await self._sweep(opened)
         return sorted_tasks(opened.fresh.pop(lease.partition, []))
+
+    async def unseen(self) -> Unseen:
+        """See `TaskHub.unseen`. The service counts messages, hidden or not."""
+        return await self._read(self._unseen())
+
+    async def _unseen(self) -> Unseen:
+        parts = self._opened.parts
+        await parts.settle()
+        held = len(parts.work.everything())
+        held += sum(control.message_count() for control in parts.controls.values())
+        queues = [parts.work.queue, *(control.queue for control in parts.controls.values())]
+        stored = sum(await gather_all(queue.count() for queue in queues))
+        return Unseen(max(0, stored - held), timedelta(seconds=parts.hidden_s))
 
     async def discard(
         self, lease: Lease, messages: Collection[str], activities: Collection[TaskKey]

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from azure.core.exceptions import AzureError, HttpResponseError
@@ -75,6 +75,8 @@ class Keeper:
         self._ready: asyncio.Future[None] = self._home.create_future()
         self._stop = asyncio.Event()
         self._leases: Leases | None = None
+        self._changing = asyncio.Lock()
+        """Of leases: their rows are written as they were read, by one of us at a time."""
         self._hosts: Hosts | None = None
         self._app_lease: BlobLeaseClient | None = None
         self._alive_until = 0.0
@@ -112,14 +114,18 @@ class Keeper:
         assert self._leases is not None
         return await self._call(self._leases.owners())
 
+    async def holder(self, partition: int) -> tuple[str, datetime | None]:
+        """Who has a partition, and until when."""
+        assert self._leases is not None
+        return await self._call(self._leases.holder(partition))
+
     async def acquire(self, partitions: Collection[int], limit: int | None) -> Sequence[Lease]:
         """See `TaskHub.acquire`."""
         return await self._call(self._acquire(partitions, limit))
 
     async def release(self, leases: Collection[Lease]) -> None:
         """See `TaskHub.release`."""
-        assert self._leases is not None
-        await self._call(self._leases.release(leases))
+        await self._call(self._release(leases))
 
     async def stop(self, *, gracefully: bool) -> None:
         """End; gracefully: leave nothing behind that others would have to wait for."""
@@ -183,7 +189,8 @@ class Keeper:
         assert self._leases is not None
         await self._renew_host()
         if self._leases.held:
-            await self._leases.renew()
+            async with self._changing:
+                await self._leases.renew()
             await self._renew_app_lease()
 
     async def _renew_host(self) -> None:
@@ -199,7 +206,13 @@ class Keeper:
             await self._hosts.forget_dead()
             if not await self._renew_app_lease():
                 return []
-        return await self._leases.acquire(partitions, limit)
+        async with self._changing:
+            return await self._leases.acquire(partitions, limit)
+
+    async def _release(self, leases: Collection[Lease]) -> None:
+        assert self._leases is not None
+        async with self._changing:
+            await self._leases.release(leases)
 
     async def _renew_app_lease(self) -> bool:
         """Have the lease of the app, which all of its workers share; False when another app has."""
@@ -222,7 +235,7 @@ class Keeper:
     async def _leave(self) -> None:
         assert self._hosts is not None
         assert self._leases is not None
-        await self._leases.release([held.lease for held in self._leases.held.values()])
+        await self._release([held.lease for held in self._leases.held.values()])
         await self._hosts.delete(self._host.host_id)
 
     def _tell(self, lease: Lease) -> None:

@@ -65,6 +65,13 @@ class Leases:
         """Who has which control queue."""
         return {row["RowKey"]: row.get("CurrentOwner") or "" for row in await self._rows()}
 
+    async def holder(self, partition: int) -> tuple[str, datetime | None]:
+        """Who has a partition, empty for nobody, and until when it need not renew that."""
+        for row in await self._rows():
+            if row["RowKey"] == self._queues[partition] and not self._is_free(row):
+                return row.get("CurrentOwner") or "", row.get("ExpiresAt")
+        return "", None
+
     async def acquire(self, partitions: Collection[int], limit: int | None) -> Sequence[Lease]:
         """Take those that are free or whose owner does not renew them any more."""
         rows = {row["RowKey"]: row for row in await self._rows()}

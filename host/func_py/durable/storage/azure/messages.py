@@ -83,8 +83,10 @@ class Count(msgspec.Struct, frozen=True):
         return max(1, self.attempt + taken - self.taken - 1)
 
 
-BORN_HELD = Count(1, -1)
-"""Of a call that was hidden when it was put: its first run needs no taking."""
+def born_held(task: ActivityTask) -> Count:
+    """Of a call that is hidden when it is put: its next run needs no taking."""
+    return Count(task.attempt, -1)
+
 
 NOT_RUN = Count(1, 0)
 """Of a call that was put for anybody to take."""

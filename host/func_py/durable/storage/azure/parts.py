@@ -128,6 +128,17 @@ class Parts:
         held = await control.queue.put(text, self.hidden_s)
         return Letter(Delivery(message=message, sequence=sequence), held)
 
+    async def hold(self, control: Control, letter: Letter) -> bool:
+        """Keep a letter that was put hidden; True when the engine is to get it.
+
+        Where the partition was given up meanwhile, the next owner sees it when this returns: what
+        its sender stores after that must not overtake it.
+        """
+        if self.controls.get(control.lease.partition) is control:
+            return control.keep(letter)
+        await _quietly(control.queue.show_all(letter.held))
+        return False
+
     async def put_timer(self, control: Control, timer: TimerTask, text: str) -> Held:
         """Store the message that makes a timer fire, hidden until it is due."""
         return await control.queue.put(text, seconds(timer.fire_at - datetime.now(UTC)))

@@ -83,6 +83,10 @@ class MessageQueue:
             ]
         return []
 
+    async def count(self) -> int:
+        """How many messages it has, hidden ones as well; never fewer than there are."""
+        return (await self.client.get_queue_properties()).approximate_message_count or 0
+
     async def hide(self, held: Held, hidden_s: int, text: str | None = None) -> bool:
         """Hide for so long from now, 0: show at once; False when it is not ours any more."""
         try:

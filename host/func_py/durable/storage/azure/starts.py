@@ -70,7 +70,7 @@ class Starts:
         token = InstanceToken(state.execution_id, etag, shown_by(state), None)
         delivery = Delivery(message=start, sequence=sequence, generation=generation)
         letter = Letter(delivery, held, token=token)
-        if control.keep(letter):
+        if await parts.hold(control, letter):
             parts.deliver(control, [letter])
 
     async def begin_child(self, start: Message) -> InstanceToken | None:

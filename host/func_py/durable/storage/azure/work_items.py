@@ -17,13 +17,13 @@ from msgspec.structs import replace
 from func_py.durable.model import ActivityTask
 from func_py.durable.storage.azure.blobs import LargePayloads
 from func_py.durable.storage.azure.messages import (
-    BORN_HELD,
     MAX_MESSAGE_BYTES,
     Call,
     Count,
     Numbers,
     UnreadableMessage,
     blob_name,
+    born_held,
     decode_call,
     encode_call,
     encode_stub,
@@ -110,7 +110,7 @@ class WorkItems:
 
     # ---- the queue -------------------------------------------------------------------------
 
-    async def encode(self, task: ActivityTask, count: Count = BORN_HELD) -> str:
+    async def encode(self, task: ActivityTask, count: Count) -> str:
         """The message of a call; raises UnicodeError."""
         text = encode_call(task, self._numbers.next(), datetime.now(UTC), count)
         if len(text.encode()) <= MAX_MESSAGE_BYTES:
@@ -122,7 +122,7 @@ class WorkItems:
 
     async def put(self, task: ActivityTask, text: str) -> HeldCall:
         """Store a call, hidden; it is held when it is adopted."""
-        return HeldCall(task, await self.queue.put(text, self._hidden_s), BORN_HELD, 0)
+        return HeldCall(task, await self.queue.put(text, self._hidden_s), born_held(task), 0)
 
     async def offer(self, keys: Iterable[TaskKey]) -> None:
         """Let anybody have these; that counts no run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -205,6 +206,11 @@ class Dialect(Protocol):
 
     def is_alive(self, connection: Connection, host_id: str) -> bool:
         """Does this host still live? Cheap."""
+        ...
+
+    def alive_until(self, connection: Connection, host_id: str) -> datetime | None:
+        """When a host that lives is taken for dead unless it gives a sign of life; None: at once
+        when it dies, or there is no such host."""
         ...
 
     def forget(self, host_id: str) -> None:

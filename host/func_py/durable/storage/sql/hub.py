@@ -36,6 +36,8 @@ from func_py.durable.storage.base import (
     Recovered,
     TaskKey,
     Turn,
+    Unseen,
+    Whereabouts,
 )
 from func_py.durable.storage.sql.changes import (
     Change,
@@ -52,6 +54,7 @@ from func_py.durable.storage.sql.readers import Readers
 from func_py.durable.storage.sql.reads import decode_position, history_page, load, query_page
 from func_py.durable.storage.sql.rows import (
     HistoryPosition,
+    holder_rows,
     host_rows,
     lease_rows,
     read_host,
@@ -214,6 +217,11 @@ class SqlTaskHub:
         assert after is None or isinstance(after, HistoryPosition)
         return await self._readers.read(lambda c: history_page(c, instance_id, after))
 
+    async def whereabouts(self, instance_id: str) -> Whereabouts:
+        """See `TaskHub.whereabouts`."""
+        partition = self._partition_of(instance_id)
+        return await self._readers.read(lambda c: self._whereabouts(c, instance_id, partition))
+
     async def query_instances(self, query: InstanceQuery) -> InstancePage:
         """See `TaskHub.query_instances`; raises UserError for a token that is none of ours."""
         after = decode_position(query.continuation)
@@ -299,6 +307,10 @@ class SqlTaskHub:
     async def take_back_activities(self, lease: Lease) -> Sequence[ActivityTask]:
         """See `TaskHub.take_back_activities`."""
         return await self._writer.call(lambda c, o: o.take_back(c, lease))
+
+    async def unseen(self) -> Unseen:
+        """See `TaskHub.unseen`: nothing is."""
+        return Unseen(0, timedelta())
 
     async def discard(
         self, lease: Lease, messages: Collection[str], activities: Collection[TaskKey]
@@ -412,6 +424,16 @@ class SqlTaskHub:
     def _own_leases(self, connection: Connection) -> list[Lease]:
         rows = connection.document(lease_rows, "held_partitions", self._site.host_id)
         return [Lease(partition, epoch) for partition, epoch in rows]
+
+    def _whereabouts(self, connection: Connection, instance_id: str, partition: int) -> Whereabouts:
+        lease = connection.row("lease", partition)
+        owner = lease[0] if lease is not None else None
+        holders = connection.document(holder_rows, "activity_holders", instance_id)
+        calls = dict(holders)
+        if owner is None or not self._dialect.is_alive(connection, owner):
+            return Whereabouts(activities=calls)
+        until = self._dialect.alive_until(connection, owner)
+        return Whereabouts(owner=owner, owner_until=until, activities=calls)
 
     def _live_hosts(self, connection: Connection) -> list[HostRecord]:
         rows = connection.document(host_rows, "hosts")

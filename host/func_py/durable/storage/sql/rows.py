@@ -130,6 +130,7 @@ activity_rows = msgspec.json.Decoder(list[ActivityRow])
 host_rows = msgspec.json.Decoder(list[HostRow])
 lease_rows = msgspec.json.Decoder(list[LeaseRow])
 text_rows = msgspec.json.Decoder(list[str])
+holder_rows = msgspec.json.Decoder(list[tuple[int, str]])
 activity_key_rows = msgspec.json.Decoder(list[tuple[str, str, int]])
 
 _origin = msgspec.json.Decoder(Origin)

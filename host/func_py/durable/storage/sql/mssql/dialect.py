@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, TypeAlias
 
@@ -33,7 +33,7 @@ from func_py.durable.storage.sql.mssql.session import (
     lacks_rights,
 )
 from func_py.durable.storage.sql.queries import Row, load_queries
-from func_py.durable.storage.sql.rows import host_row, host_rows
+from func_py.durable.storage.sql.rows import from_micros, host_row, host_rows
 from func_py.errors import (
     InternalError,
     SchemaMismatch,
@@ -436,6 +436,11 @@ class MssqlDialect:
     def is_alive(self, connection: Connection, host_id: str) -> bool:
         """Its lease has not run out, by the server's clock."""
         return connection.row("host_is_alive", host_id) == (1,)
+
+    def alive_until(self, connection: Connection, host_id: str) -> datetime | None:
+        """When its lease runs out."""
+        row = connection.row("host_alive_until", host_id)
+        return None if row is None else from_micros(row[0])
 
     def forget(self, host_id: str) -> None:
         """It has nothing outside the database."""

@@ -204,6 +204,10 @@ select case when exists (
       and dateadd(millisecond, lease_ms, renewed_at) > sysutcdatetime())
 then 1 else 0 end
 
+-- name: host_alive_until
+select datediff_big(microsecond, '1970-01-01', dateadd(millisecond, lease_ms, renewed_at))
+from {schema}.hosts where hub = {hub} and host_id = $1
+
 -- name: host_number
 select number from {schema}.hosts where host_id = $1
 
@@ -554,6 +558,12 @@ order by a.number, a.execution_id, a.task_id
 select i.instance_id, a.execution_id, a.task_id
 from {schema}.activities a join {schema}.instances i on i.number = a.number
 where a.hub = {hub} and a.partition = $1 and a.holder = $2
+
+-- name: activity_holders
+select a.task_id, coalesce(a.holder, '')
+from {schema}.activities a
+join {schema}.instances i on i.number = a.number and i.execution_id = a.execution_id
+where i.hub = {hub} and i.instance_id = $1 and i.instance_id + '.' = $1 + '.'
 
 -- name: free_activities
 update {schema}.activities set holder = null

@@ -7,7 +7,7 @@ import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
@@ -23,7 +23,7 @@ from func_py.durable.storage.sql.migrations import load_migrations
 from func_py.durable.storage.sql.postgres.connection import PostgresConnection, Raw, open_session
 from func_py.durable.storage.sql.postgres.keeper import Keeper, channel_of
 from func_py.durable.storage.sql.queries import Row, load_queries
-from func_py.durable.storage.sql.rows import host_row, host_rows
+from func_py.durable.storage.sql.rows import from_micros, host_row, host_rows
 from func_py.errors import (
     InternalError,
     SchemaMismatch,
@@ -33,6 +33,9 @@ from func_py.errors import (
 )
 
 _OLDEST_SERVER = 14
+
+_LOOKS = 3
+"""How often in a lease time a host that waits for the hub's lock looks at who has it."""
 
 _TABLES = (
     "origins",
@@ -198,7 +201,7 @@ class PostgresDialect:
 
     def _open_writer(self) -> Raw:
         raw = open_session(self._parameters, self._schema)
-        raw.execute(f"set lock_timeout = {self._lease_ms}")
+        raw.execute(f"set lock_timeout = {max(1, self._lease_ms // _LOOKS)}")
         return raw
 
     def connect_reader(self) -> Connection:
@@ -280,19 +283,20 @@ class PostgresDialect:
     def _begin(
         self, connection: PostgresConnection, calls: Sequence[tuple[str, Sequence[object]]]
     ) -> list[tuple[Any, ...]]:
-        try:
-            return connection.begin(*calls)
-        except pg.LockNotAvailable:
-            # A host that was stopped amid a transaction, by whatever, holds the others up only as
-            # long as it may be silent at all. (`idle_in_transaction_session_timeout` is no help:
-            # the flush message that ends a pipeline of the driver disarms it.)
-            connection.raw.execute("rollback")
-            connection.execute("end_idle_holders", _lock_key(self._lock_name), self._lease_ms)
-        except psycopg.OperationalError:
-            if not connection.is_lost:
-                raise
-            # It may have been lost long ago, and the server be there again.
-            connection.revive()
+        for _ in range(2 * _LOOKS):
+            try:
+                return connection.begin(*calls)
+            except pg.LockNotAvailable:
+                # A host that was stopped amid a transaction, by whatever, holds the others up only
+                # as long as it may be silent at all. (`idle_in_transaction_session_timeout` is no
+                # help: the flush message that ends a pipeline of the driver disarms it.)
+                connection.raw.execute("rollback")
+                connection.execute("end_idle_holders", _lock_key(self._lock_name), self._lease_ms)
+            except psycopg.OperationalError:
+                if not connection.is_lost:
+                    raise
+                # It may have been lost long ago, and the server be there again.
+                connection.revive()
         return connection.begin(*calls)
 
     @staticmethod
@@ -385,6 +389,11 @@ class PostgresDialect:
         """Its lease has not run out, by the server's clock."""
         row = connection.row("host_is_alive", host_id)
         return row is not None and bool(row[0])
+
+    def alive_until(self, connection: Connection, host_id: str) -> datetime | None:
+        """When its lease runs out."""
+        row = connection.row("host_alive_until", host_id)
+        return None if row is None else from_micros(row[0])
 
     def forget(self, host_id: str) -> None:
         """It has nothing outside the database."""

@@ -11,12 +11,13 @@ select pg_advisory_xact_lock($1::bigint), pg_current_xact_id()::text
 select pg_advisory_xact_lock_shared($1::bigint), pg_current_xact_id()::text
 
 -- name: end_idle_holders
+-- Those that wait for their client: between statements, or amid a pipeline, which counts as active.
 select pg_terminate_backend(a.pid)
 from pg_locks l join pg_stat_activity a on a.pid = l.pid
 where l.locktype = 'advisory' and l.granted and l.objsubid = 1
   and l.database = (select oid from pg_database where datname = current_database())
   and (l.classid::bigint << 32 | l.objid::bigint) = $1::bigint
-  and a.state like 'idle in transaction%'
+  and a.wait_event_type = 'Client'
   and a.state_change + make_interval(secs => $2::integer / 1000.0) < clock_timestamp()
 
 -- name: transaction_status
@@ -126,6 +127,11 @@ select exists (
     where hub = {hub} and host_id = $1::text
       and greatest(renewed_at, pg_postmaster_start_time())
           + make_interval(secs => lease_ms / 1000.0) > clock_timestamp())
+
+-- name: host_alive_until
+select (extract(epoch from greatest(renewed_at, pg_postmaster_start_time())
+                           + make_interval(secs => lease_ms / 1000.0)) * 1000000)::bigint
+from hosts where hub = {hub} and host_id = $1::text
 
 -- name: host_number
 select number from hosts where host_id = $1::text
@@ -452,6 +458,11 @@ where a.hub = {hub} and a.partition = $1::integer and a.holder = $2::text
 select coalesce(json_agg(json_build_array(i.instance_id, a.execution_id, a.task_id)), '[]')::text
 from activities a join instances i on i.number = a.number
 where a.hub = {hub} and a.partition = $1::integer and a.holder = $2::text
+
+-- name: activity_holders
+select coalesce(json_agg(json_build_array(a.task_id, coalesce(a.holder, ''))), '[]')::text
+from activities a join instances i on i.number = a.number and i.execution_id = a.execution_id
+where i.hub = {hub} and i.instance_id = $1::text
 
 -- name: free_activities
 update activities set holder = null

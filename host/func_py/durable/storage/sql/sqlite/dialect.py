@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -303,6 +304,10 @@ class SqliteDialect:
     def is_alive(self, connection: Connection, host_id: str) -> bool:
         """Its file is locked."""
         return HELD.is_locked(self._hosts / host_id)
+
+    def alive_until(self, connection: Connection, host_id: str) -> datetime | None:
+        """The lock of its file ends with it."""
+        return None
 
     def forget(self, host_id: str) -> None:
         """Remove its files."""

@@ -358,6 +358,11 @@ select json_group_array(json_array(i.instance_id, a.execution_id, a.task_id))
 from activities a join instances i on i.number = a.number
 where a.partition = ? and a.holder = ?
 
+-- name: activity_holders
+select json_group_array(json_array(a.task_id, coalesce(a.holder, '')))
+from activities a join instances i on i.number = a.number and i.execution_id = a.execution_id
+where i.instance_id = ?
+
 -- name: free_activities
 update activities set holder = null where partition = ? and holder = ?
 
