@@ -6,6 +6,7 @@ The forms are those of DurableTask.AzureStorage; the hand-written rows and messa
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import itertools
@@ -13,16 +14,20 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import azure.durable_functions as df
 import pytest
 from azure.data.tables import EdmType
 from azure.data.tables.aio import TableServiceClient
-from azure.storage.blob.aio import BlobServiceClient
+from azure.storage.blob.aio import BlobLeaseClient, BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
-from support.azure_victim import counter, host_on
+from support.azure_victim import APP, counter, host_on
 from support.engine import Host, until
+from support.hubs import sqlite_hub
 
+from func_py.clock import RealClock
 from func_py.durable.model import (
     ExecutionStarted,
     InstanceState,
@@ -30,11 +35,14 @@ from func_py.durable.model import (
     new_id,
     partition_of,
 )
+from func_py.durable.moving import HubFile, export_hub, import_hub, new_host
 from func_py.durable.storage.azure.account import Account
+from func_py.durable.storage.azure.app_lease import app_lease_id
 from func_py.durable.storage.azure.hub import AzureTaskHub
 from func_py.durable.storage.azure.names import HubNames
 from func_py.durable.storage.azure.opened import AzureOptions
 from func_py.durable.storage.histories import whole_history
+from func_py.errors import ConfigError
 
 _numbers = itertools.count(1)
 PARTITIONS = 2
@@ -195,7 +203,45 @@ async def test_the_hub_has_the_official_queues_and_leases(outside: Outside) -> N
     free = await outside.rows(outside.names.partitions)
     assert all("CurrentOwner" not in row for row in free)
     info = outside.blobs.get_blob_client(outside.names.app_lease, outside.names.app_lease_info)
-    assert await (await info.download_blob()).readall() == b"{}"
+    signed = json.loads(await (await info.download_blob()).readall())
+    assert signed == {"OwnerId": app_lease_id(""), "DesiredSwapId": None}
+
+
+async def test_a_hub_of_an_older_host_keeps_its_partition_count(outside: Outside) -> None:
+    """Older hosts have no table of partitions, but a blob that says how many there are."""
+    container = outside.blobs.get_container_client(f"{outside.names.hub.lower()}-leases")
+    await container.create_container()
+    record = {"TaskHubName": outside.names.hub, "CreatedAt": stamp(), "PartitionCount": 3}
+    await container.upload_blob("taskhub.json", json.dumps(record))
+    with pytest.raises(ConfigError, match="is 2, but the task hub was made with 3"):
+        await quiet_hub(outside).create_hub()
+    await container.upload_blob(
+        "taskhub.json", json.dumps({**record, "PartitionCount": PARTITIONS}), overwrite=True
+    )
+    await quiet_hub(outside).create_hub()
+    assert len(await outside.rows(outside.names.partitions)) == PARTITIONS
+
+
+async def test_renewing_twice_at_once_loses_no_partition(
+    outside: Outside, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with outside.host() as host:
+        leases = await asyncio.gather(*(host.hub.renew() for _ in range(5)))
+        assert [len(each) for each in leases] == [PARTITIONS] * 5
+    assert "is lost" not in caplog.text
+
+
+async def test_an_app_that_takes_the_hub_over_gets_the_partitions(outside: Outside) -> None:
+    async with outside.host():
+        theirs = app_lease_id("another")
+        container = outside.blobs.get_container_client(outside.names.app_lease)
+        await BlobLeaseClient(container, app_lease_id("")).change(theirs)
+
+        async def are_free() -> bool:
+            rows = await outside.rows(outside.names.partitions)
+            return all("CurrentOwner" not in row for row in rows)
+
+        await until(are_free, "the partitions to be given up")
 
 
 async def test_a_long_input_is_in_blobs_that_the_official_tools_find(outside: Outside) -> None:
@@ -374,8 +420,8 @@ async def test_what_a_dotnet_client_started_is_run(
     assert state.tags == {"a": "b"}
 
 
-async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished(outside: Outside) -> None:
-    """One activity is done, the answer of the second one is on its way."""
+async def half_run(outside: Outside) -> None:
+    """An orchestration of a .NET host: one activity is done, the second one's answer is sent."""
     await quiet_hub(outside).create_hub()
     execution_id = new_id()
     row = {**pending_row(outside, "half", execution_id, "chain"), "RuntimeStatus": "Running"}
@@ -424,11 +470,143 @@ async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished(outside: Ou
     answer = {"TaskScheduledId": 1, "Result": "1"}
     message = official("TaskCompletedEvent", 5, "half", execution_id, answer)
     await outside.put(outside.control("half"), message)
+
+
+async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished(outside: Outside) -> None:
+    await half_run(outside)
     async with outside.host() as host:
         state = await host.wait_for("half")
         history = await whole_history(host.hub, "half")
     assert (state.status, state.output) == (RuntimeStatus.COMPLETED, "[0, 1, 4]")
     assert sum(isinstance(event, ExecutionStarted) for event in history) == 1
+
+
+async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished_elsewhere(
+    outside: Outside, tmp_path: Path
+) -> None:
+    await half_run(outside)
+    file = HubFile(tmp_path / "hub.jsonl")
+    mover = new_host(datetime.now(UTC))
+    old, new = quiet_hub(outside), sqlite_hub(tmp_path)
+    info = await old.open(mover)
+    await export_hub(old, info, mover, file, RealClock(), lambda *_: None, lambda _: None)
+    await old.close()
+    await new.create_hub()
+    info = await new.open(mover)
+    await import_hub(new, info, mover, file, lambda *_: None)
+    await new.close()
+    async with Host(sqlite_hub(tmp_path), APP, {"square": lambda n: n * n}) as there:
+        state = await there.wait_for("half")
+        assert [call.input for call in there.activities.calls] == ["2"]
+    assert (state.status, state.output) == (RuntimeStatus.COMPLETED, "[0, 1, 4]")
+
+
+def everything(context: Any) -> Any:
+    """Waits for one of everything that there is to wait for."""
+    squares = [(yield context.call_activity("square", 2))]
+    yield context.create_timer(context.current_utc_datetime + timedelta(hours=1))
+    squares += yield context.call_sub_orchestrator("chain", 1, "kid")
+    try:
+        yield context.call_activity("square", "x")
+    except Exception as error:  # noqa: BLE001 - the SDK raises just that
+        squares.append("no" in str(error))
+    squares.append((yield context.call_entity(df.EntityId("counter", "e"), "add", 1)))
+    squares.append((yield context.wait_for_external_event("go")))
+    return [*squares, (yield context.call_activity("square", 3))]
+
+
+async def test_every_event_that_a_dotnet_host_stores_is_read(outside: Outside) -> None:
+    """All is done but the last activity, whose message waits; the result of one is in a blob."""
+    hub = quiet_hub(outside)
+    await hub.create_hub()
+    execution_id = new_id()
+    row = {**pending_row(outside, "all", execution_id, "everything"), "RuntimeStatus": "Running"}
+    row |= {"Input": "null", "CustomStatus": '"waits"', "ScheduledStartTime": row["CreatedTime"]}
+    await outside.insert(outside.names.instances, row)
+    instance = json.dumps({"InstanceId": "all", "ExecutionId": execution_id})
+    null = {"ParentTraceContext": "null", "Tags": "null"}
+    began = datetime.now(UTC) - timedelta(hours=2)
+    due = began + timedelta(hours=1)
+    asked = request("add", input='"1"', parent="all", parentExecution=execution_id)
+    container = outside.blobs.get_container_client(outside.names.large_messages)
+    await container.create_container()
+    long_result = "all/history-0000000000000005-TaskCompleted-0A1B2C3D-Result.json.gz"
+    await container.upload_blob(long_result, gzip.compress(b"4"))
+    turn = [{"EventType": "OrchestratorCompleted"}, {"EventType": "OrchestratorStarted"}]
+    child = {"Name": "chain", "Version": "", "InstanceId": "kid", "Tags": "null"}
+    failed = {"TaskScheduledId": 3, "Reason": "no", "Details": "at x", "FailureDetails": "null"}
+    raised = {"EventType": "EventRaised", "ParentTraceContext": "null"}
+    events: list[dict[str, Any]] = [
+        {"EventType": "OrchestratorStarted"},
+        {
+            "EventType": "ExecutionStarted",
+            "OrchestrationInstance": instance,
+            "ParentInstance": "null",
+            "Name": "everything",
+            "Version": "",
+            "Generation": 0,
+            "GenerateNewTrace": False,
+            "ScheduledStartTime": began,
+            **null,
+        },
+        {"EventType": "TaskScheduled", "EventId": 0, "Name": "square", "Version": "", **null},
+        *turn,
+        {
+            "EventType": "TaskCompleted",
+            "TaskScheduledId": 0,
+            "Result": "",
+            "ResultBlobName": long_result,
+        },
+        {"EventType": "TimerCreated", "EventId": 1, "FireAt": due},
+        *turn,
+        {"EventType": "ExecutionSuspended", "Reason": "later"},
+        {"EventType": "ExecutionResumed", "Reason": "now"},
+        {"EventType": "TimerFired", "TimerId": 1, "FireAt": due},
+        {"EventType": "SubOrchestrationInstanceCreated", "EventId": 2, **child},
+        *turn,
+        {
+            "EventType": "SubOrchestrationInstanceCompleted",
+            "TaskScheduledId": 2,
+            "Result": "[0]",
+        },
+        {"EventType": "TaskScheduled", "EventId": 3, "Name": "square", "Version": "", **null},
+        *turn,
+        {"EventType": "TaskFailed", **failed},
+        {
+            "EventType": "EventSent",
+            "EventId": 4,
+            "InstanceId": "@counter@e",
+            "Name": "op",
+            "Input": json.dumps(asked),
+        },
+        *turn,
+        {**raised, "Name": asked["id"], "Input": '{"result":"7"}'},
+        {"EventType": "GenericEvent", "Data": "of no meaning"},
+        *turn,
+        {**raised, "Name": "GO", "Input": '"went"'},
+        {"EventType": "TaskScheduled", "EventId": 5, "Name": "square", "Version": "", **null},
+        {"EventType": "OrchestratorCompleted"},
+    ]
+    for position, event in enumerate(events):
+        # The turn after the timer is the one that is late.
+        time = began + timedelta(seconds=position) + (due - began if position > 8 else timedelta())
+        common = {"EventId": -1, "IsPlayed": False, "_Timestamp": time}
+        key = {"PartitionKey": "all", "RowKey": f"{position:016X}", "ExecutionId": execution_id}
+        await outside.insert(outside.names.history, {**common, **key, **event})
+    key = {"PartitionKey": "all", "RowKey": "sentinel", "ExecutionId": execution_id}
+    await outside.insert(outside.names.history, {**key, "IsCheckpointComplete": True})
+    members = {"Name": "square", "Version": "", "Input": "[3]", "ParentTraceContext": None}
+    call = official("TaskScheduledEvent", 4, "all", execution_id, {**members, "Tags": None})
+    call["TaskMessage"]["Event"]["EventId"] = 5
+    await outside.put(outside.names.work_items, call, as_base64=True)
+    async with Host(hub, {"everything": everything}, {"square": lambda n: n * n}) as host:
+        state = await host.wait_for("all")
+        assert json.loads(state.output or "") == [4, 0, True, 7, "went", 9]
+        assert state.custom_status == '"waits"'
+    table = outside.tables.get_table_client(outside.names.instances)
+    stored = await table.get_entity("all", "")
+    assert (stored["RuntimeStatus"], stored["Generation"]) == ("Completed", 0)
+    assert "ScheduledStartTime" in stored, "columns that mean nothing here stay"
 
 
 async def test_an_activity_of_a_dotnet_host_is_run_and_answered(outside: Outside) -> None:
@@ -483,6 +661,32 @@ async def test_a_tool_suspends_resumes_and_terminates(outside: Outside) -> None:
         state = await host.client.get("i")
     assert state is not None
     assert state.output == "enough"
+
+
+async def test_an_official_client_rewinds_with_a_message(outside: Outside) -> None:
+    calls: list[int] = []
+
+    def flaky(number: int) -> int:
+        calls.append(number)
+        if len(calls) == 1:
+            raise ValueError("not yet")
+        return number * number
+
+    def family(context: Any) -> Any:
+        return (yield context.call_sub_orchestrator("child", 3, "kid"))
+
+    def child(context: Any) -> Any:
+        return (yield context.call_activity("flaky", context.get_input()))
+
+    functions = {"family": family, "child": child}
+    async with Host(quiet_hub(outside), functions, {"flaky": flaky}) as host:
+        await host.client.start("family", instance_id="p")
+        await host.wait_for("p", RuntimeStatus.FAILED)
+        members = {"Reason": "again", "ParentExecutionId": None, "InstanceId": None}
+        message = official("ExecutionRewoundEvent", 21, "p", None, members)
+        await outside.put(outside.control("p"), message)
+        state = await host.wait_for("p", RuntimeStatus.COMPLETED)
+    assert (state.output, calls) == ("9", [3, 3])
 
 
 async def test_an_event_of_a_tool_reaches_the_orchestration(outside: Outside) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +140,20 @@ def test_a_second_ctrl_c_does_not_wait(host: HostProcess, root: Path) -> None:
     assert not is_alive(child)
     with pytest.raises(AssertionError, match="the request failed"):
         request.result()
+
+
+def test_a_stop_while_the_first_process_is_being_started_is_obeyed(
+    root: Path, tmp_path: Path
+) -> None:
+    host = HostProcess(root, tmp_path / "early")
+    try:
+        helpers = ["pgrep", "-P", str(host.process.pid)]
+        wait_for(lambda: subprocess.run(helpers, capture_output=True).stdout, "a helper process")
+        host.send_to_group(signal.SIGTERM)
+
+        assert host.wait() == 0
+    finally:
+        host.kill()
 
 
 def test_a_killed_child_is_replaced_and_requests_wait_for_the_new_one(host: HostProcess) -> None:

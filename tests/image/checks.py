@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from image.containers import STATE, BuiltImage, built_image, container, key_of
+from image.containers import STATE, BuiltImage, Container, built_image, container, key_of
 from support.process import wait_for
 
 
@@ -37,6 +37,29 @@ def test_the_host_is_process_1_and_has_no_rights(
     assert re.search(r"^NSpid:.*\s1$", status, re.MULTILINE)
     assert re.search(r"^Uid:\s+10001\s", status, re.MULTILINE)
     assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
+
+
+def test_a_container_that_is_stopped_at_its_start_ends_at_once(
+    image: BuiltImage, state: Path, tmp_path: Path
+) -> None:
+    host = image.start(tmp_path / "log", {STATE: state})
+    try:
+        wait_for(lambda: handles(host, signal.SIGTERM), "a handler")
+        host.send(signal.SIGTERM)
+
+        assert host.wait() in (0, 128 + signal.SIGTERM)
+    finally:
+        host.kill()
+
+
+def handles(host: Container, number: signal.Signals) -> bool:
+    """Whether the main process does something on a signal."""
+    try:
+        status = Path(f"/proc/{host.main_pid}/status").read_text()
+    except IndexError:  # It has not begun.
+        return False
+    (mask,) = re.findall(r"^SigCgt:\s+(\w+)$", status, re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pkgutil
+import signal
 import sys
 import traceback
 from collections.abc import Mapping
@@ -77,6 +79,9 @@ def function() -> None:
 
 def main() -> None:
     """Entry point of the console script; always ends the process."""
+    if os.getpid() == 1:
+        # Process 1 of a container is not stopped by what it does not handle.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     console = Console()
     try:
         commands(prog_name="func-py")

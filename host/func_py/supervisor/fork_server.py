@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from types import ModuleType
@@ -67,8 +68,15 @@ class ForkServer:
             target=_enter, args=(self._entry, spec, listener, theirs), name="app"
         )
         try:
-            with _safe_path(), _shielded(), _no_main_module():
-                process.start()
+            with _safe_path(), _no_main_module():
+                with _shielded():
+                    if is_stale:
+                        process.start()
+                    else:
+                        forkserver.ensure_running()
+                if not is_stale:
+                    # It waits until the server has done its imports, and stop signals do not.
+                    process.start()
         except (EOFError, ConnectionError) as exc:
             ours.close()
             raise InternalError(
@@ -94,6 +102,10 @@ def installed_packages(path: Iterable[str]) -> frozenset[tuple[str, int]]:
 
 
 def _enter(entry: str, spec: ChildSpec, listener: socket.socket, channel: Connection) -> None:
+    # Until it has handlers of its own.
+    for number in _NOT_FOR_CHILDREN:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_CHILDREN)
     os.environ.clear()
     os.environ.update(spec.environ)
     pkgutil.resolve_name(entry)(spec, listener, channel)
@@ -119,17 +131,20 @@ def _safe_path() -> Iterator[None]:
 
 @contextmanager
 def _shielded() -> Iterator[None]:
-    """Let the fork server, and a child until it has its own handlers, ignore stop signals.
+    """Let what is started meanwhile, and its children until they have handlers, see no stop signal.
 
     A terminal and most service managers signal the whole group, but when and in which order to
-    stop is the supervisor's decision. Ignored signals stay ignored in a new program.
+    stop is the supervisor's decision. Blocked signals stay blocked in a new program; those that
+    arrive here wait until the block is over.
     """
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _NOT_FOR_CHILDREN}
+    signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_CHILDREN)
+    # Python up to 3.11 unblocks some of them when it starts the tracker.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_CHILDREN)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_FOR_CHILDREN)
 
 
 @contextmanager

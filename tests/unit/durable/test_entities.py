@@ -458,12 +458,14 @@ def sent(instance_id: str, name: str, input: str) -> Message:
 async def test_a_locked_entity_serves_its_holder_until_that_releases_it(
     hub_factory: HubFactory,
 ) -> None:
-    """The lock goes from entity to entity; it and those who wait survive the host."""
+    """The lock goes from entity to entity; it and those who wait survive the host. A purge does not
+    ask for it."""
     keys = ("a", "b")
     ids = [f"@counter@{key}" for key in keys]
     lock = EntityRequest(
         id="l", parent="p", lock_set=tuple(LockTarget("counter", key) for key in keys)
     )
+    alone = EntityRequest(id="l2", parent="p", lock_set=(LockTarget("counter", "p"),))
     by_holder = EntityRequest(id="o", operation="add", is_signal=True, input="10", parent="p")
 
     async def is_locked() -> bool:
@@ -480,6 +482,11 @@ async def test_a_locked_entity_serves_its_holder_until_that_releases_it(
         )
         for key in keys:
             await until_state(h, "Counter", key, "10")
+        await h.hub.send([sent("@counter@p", "op", encode_request(alone))])
+        await until(lambda: h.hub.get_instance("@counter@p"), "the lock")
+        await h.client.signal_entity("Counter", "p", "add", "5")
+        await h.client.purge("@counter@p")
+        await until_state(h, "Counter", "p", "5")
     async with host(hub_factory) as h:
         assert await is_locked()
         assert await h.client.clean_entities() == 0, "but locks of who is not there are released"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.durable_functions import EntityId, RetryOptions
 from support.engine import Host, until
 from support.hubs import sqlite_hub
 from support.postgres_harness import PostgresHarness
@@ -72,8 +73,6 @@ def yields_nothing(context: Any) -> Orchestration:
 
 
 def asks_entity(context: Any) -> Orchestration:
-    from azure.durable_functions import EntityId
-
     return (yield context.call_entity(EntityId("slow", "one"), "add", 1))
 
 
@@ -211,6 +210,20 @@ async def test_a_wide_fan_out_does_not_fill_the_screen(site: Site) -> None:
         await until_said(host, "one", "activity 'dig' (#9) runs", "… and 10 more")
 
 
+async def test_a_call_that_will_be_retried_says_so(site: Site) -> None:
+    def retries(context: Any) -> Orchestration:
+        options = RetryOptions(
+            first_retry_interval_in_milliseconds=60_000, max_number_of_attempts=3
+        )
+        yield context.call_activity_with_retry("fails", options, 1)
+
+    async with site.host(orchestrators={"retries": retries}) as host:
+        host.activities.functions["fails"] = lambda _: 1 / 0
+        await host.client.start("retries", instance_id="one")
+
+        await until_said(host, "one", "timer #1 until ", " UTC, in ", ", to retry activity 'fails'")
+
+
 async def test_a_child_is_named_with_its_status(site: Site) -> None:
     async with site.host() as host:
         await host.client.start("parent", instance_id="one")
@@ -304,7 +317,7 @@ async def test_a_history_that_the_code_does_not_fit_is_told_before_it_fails(site
             "activity 'dig' (#0)",
         )
 
-    assert found.reasons[0].kind == "held"
+    assert [reason.kind for reason in found.reasons] == ["held", "timer"]
 
 
 async def test_an_instance_held_for_other_code_says_so(site: Site) -> None:
@@ -346,7 +359,7 @@ async def test_an_orchestrator_that_no_host_has_is_told_with_the_nearest_name(si
     async with site.host(orchestrators={"aproves": approves}) as host:
         found = await until_said(host, "one", "'approves' doesn't exist", "mean 'aproves'?")
 
-    assert found.reasons[0].kind == "function"
+    assert [reason.kind for reason in found.reasons] == ["function", "timer"]
 
 
 async def test_an_orchestrator_that_only_another_host_has_is_told(site: Site) -> None:

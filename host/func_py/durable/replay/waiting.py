@@ -20,7 +20,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     """In words: `activity 'A' (#3)`, `event 'Approval'`, `timer #4 until …`."""
     name: str = ""
-    """Of the function or the event; of an entity its id."""
+    """Of the function or the event; of an entity its id, of a timer the call it is to retry."""
     task_id: int | None = None
     """The number of the task; None of events and entities."""
 
@@ -38,9 +38,10 @@ def wait_of(task: TaskBase, due: Mapping[int, datetime]) -> Wait:
     if task_id is None:
         return Wait(kind=kind, text=text, name=name)
     if task_id in due:
-        purpose = f" to retry {text}" if is_retry else ""
+        retried = text if is_retry else ""
+        purpose = f" to retry {retried}" if retried else ""
         text = f"timer #{task_id} until {due[task_id].isoformat()}{purpose}"
-        return Wait(kind="timer", text=text, task_id=task_id)
+        return Wait(kind="timer", text=text, name=retried, task_id=task_id)
     return Wait(kind=kind, text=f"{text} (#{task_id})", name=name, task_id=task_id)
 
 

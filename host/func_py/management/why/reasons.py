@@ -13,7 +13,7 @@ from func_py.durable.model import (
 )
 from func_py.management.why.facts import Facts, Reason
 from func_py.management.why.side_channel import HostAnswer
-from func_py.management.why.waits import awaited_reasons, stored_reasons
+from func_py.management.why.waits import answered, awaited_reasons, stored_reasons
 from func_py.management.why.words import clock_time, host_words, since
 
 
@@ -26,7 +26,8 @@ def reasons(facts: Facts) -> list[Reason]:
     seen = owner.seen if owner is not None else None
     found = host_reasons(facts, "orchestrator", state.name)
     if owner is not None and seen is not None:
-        found += _obstacles(owner, seen)
+        is_nowhere = any(reason.kind == "function" for reason in found)
+        found += _obstacles(owner, seen, is_nowhere=is_nowhere)
     elif facts.replayed is not None:
         seen = facts.replayed
         found += [_held(seen.hold)] if seen.hold is not None else []
@@ -39,10 +40,13 @@ def reasons(facts: Facts) -> list[Reason]:
     elif seen is not None and seen.waits:
         found += awaited_reasons(facts, seen)
     else:
-        found += stored_reasons(facts)
+        stored = stored_reasons(facts)
+        if not stored and (seen is None or not found):
+            stored = [answered(facts.events)]
+        found += stored
     # First what somebody can do something about, last what passes by itself.
     found.sort(key=lambda reason: (not reason.is_wrong, reason.kind == "turn"))
-    if not any(reason.is_wrong for reason in found):
+    if owner is not None and not any(reason.is_wrong for reason in found):
         found.append(Reason("fine", "nothing is wrong: it goes on by itself when that has come"))
     return found
 
@@ -113,12 +117,12 @@ def _blocked(answer: HostAnswer) -> Reason:
     return Reason("blocked", "\n".join([text, *blocked.stack]))
 
 
-def _obstacles(owner: HostAnswer, seen: LiveInstance) -> list[Reason]:
-    """What keeps the owner from giving it a turn."""
+def _obstacles(owner: HostAnswer, seen: LiveInstance, *, is_nowhere: bool) -> list[Reason]:
+    """What keeps the owner from giving it a turn. `is_nowhere`: no host has the function."""
     found = []
     if seen.is_store_away:
         found.append(Reason("store", "the task hub does not answer the host that runs it"))
-    if seen.hold is not None:
+    if seen.hold is not None and not (is_nowhere and seen.hold.kind == "missing"):
         found.append(_held(seen.hold))
     elif seen.is_recovering:
         found.append(

@@ -26,7 +26,7 @@ from func_py.durable.model import (
 from func_py.durable.replay.waiting import Wait
 from func_py.management.why.calls import call_reasons
 from func_py.management.why.facts import Facts, Reason
-from func_py.management.why.words import listed, since, span
+from func_py.management.why.words import clock_time, listed, since, span
 
 _MOST_SHOWN = 10
 _MOST_NAMES = 5
@@ -76,7 +76,7 @@ def _awaited_one(facts: Facts, wait: Wait, event: Asked | None) -> Reason:
             age = since(event.timestamp, facts.now)
             return Reason("http", f"it waits for {wait.text} {age}")
         case "timer" if isinstance(event, TimerCreated):
-            return _timer(event, facts.now, wait.text)
+            return _timer(event, facts.now, wait.name)
         case "child" if isinstance(event, SubOrchestrationCreated):
             return _child(facts, event)
         case "nothing":
@@ -116,9 +116,8 @@ def stored_reasons(facts: Facts) -> list[Reason]:
             found.append(_child(facts, event))
         # One that is long due was cancelled; to say so of one that is not would be a guess.
         elif isinstance(event, TimerCreated) and event.fire_at > facts.now:
-            words = f"timer #{event.task_id} until {event.fire_at.isoformat()}"
-            found.append(_timer(event, facts.now, words))
-    return _cut(found) if found else [_event(facts.events)]
+            found.append(_timer(event, facts.now))
+    return _cut(found)
 
 
 def _child(facts: Facts, asked: SubOrchestrationCreated) -> Reason:
@@ -130,13 +129,16 @@ def _child(facts: Facts, asked: SubOrchestrationCreated) -> Reason:
     return Reason("child", f"{where}: {status}{'' if status.is_terminal else more}")
 
 
-def _timer(event: TimerCreated, now: datetime, words: str) -> Reason:
+def _timer(event: TimerCreated, now: datetime, retried: str = "") -> Reason:
     left = event.fire_at - now
     when = f"in {span(left)}" if left.total_seconds() > 0 else "which is due now"
-    return Reason("timer", f"{words}, {when}")
+    purpose = f", to retry {retried}" if retried else ""
+    text = f"timer #{event.task_id} until {clock_time(event.fire_at)}, {when}{purpose}"
+    return Reason("timer", text)
 
 
-def _event(events: Sequence[HistoryEvent]) -> Reason:
+def answered(events: Sequence[HistoryEvent]) -> Reason:
+    """Nothing that is stored is missing."""
     raised = list(dict.fromkeys(e.name for e in events if isinstance(e, EventRaised)))
     return Reason(
         "event",

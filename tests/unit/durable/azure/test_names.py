@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from func_py.durable.model.ids import fnv1a32
-from func_py.durable.storage.azure.keeper import app_lease_id
+from func_py.durable.storage.azure.app_lease import app_lease_id
 from func_py.durable.storage.azure.names import (
     HubNames,
     escape_key,

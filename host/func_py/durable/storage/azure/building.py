@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
@@ -9,23 +10,30 @@ from typing import Any
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError
-from azure.storage.blob.aio import BlobLeaseClient
+from azure.storage.blob.aio import BlobLeaseClient, BlobServiceClient
 
 from func_py.durable.faults import reach
 from func_py.durable.storage.azure.account import Account
 from func_py.durable.storage.azure.names import HubNames
 from func_py.durable.storage.azure.parts import gather_all
 from func_py.durable.storage.azure.private import Hosts
-from func_py.errors import UserError
+from func_py.errors import ConfigError, UserError
 
 
 async def create_hub(account: Account, names: HubNames, partition_count: int) -> None:
-    """Create what is not there; the partition count of a hub that is there stays."""
+    """Create what is not there; the partition count of a hub that is there stays.
+
+    Raises:
+        ConfigError: An older official host made the hub, with another count.
+    """
     async with account.clients() as (tables, queues, blobs):
         await gather_all(tables.create_table_if_not_exists(name) for name in names.tables)
         partitions = tables.get_table_client(names.partitions)
         there = [row async for row in partitions.list_entities(select=["RowKey"])]
         if not there:
+            made_with = await _recorded_count(blobs, names)
+            if made_with not in (None, partition_count):
+                raise another_count(partition_count, made_with)
             rows = [
                 {"PartitionKey": "", "RowKey": names.control(number), "IsDraining": False}
                 for number in range(partition_count)
@@ -40,6 +48,27 @@ async def create_hub(account: Account, names: HubNames, partition_count: int) ->
         await _unless_there(blobs.create_container(names.app_lease))
         info = blobs.get_blob_client(names.app_lease, names.app_lease_info)
         await _unless_there(info.upload_blob("{}", overwrite=False))
+
+
+def another_count(configured: int, made_with: int | None) -> ConfigError:
+    """What is wrong when a hub has another number of partitions than host.json says."""
+    return ConfigError(
+        "host.json",
+        "extensions.durableTask.storageProvider.partitionCount",
+        f"is {configured}, but the task hub was made with {made_with}",
+        "It cannot be changed: messages would go where nobody looks. "
+        "Use the former value, or another hubName.",
+    )
+
+
+async def _recorded_count(blobs: BlobServiceClient, names: HubNames) -> int | None:
+    """The partition count, where official hosts wrote it that keep leases in blobs."""
+    blob = blobs.get_blob_client(names.lease_blobs, "taskhub.json")
+    try:
+        record = json.loads(await (await blob.download_blob()).readall())
+        return int(record["PartitionCount"])
+    except (ResourceNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 async def delete_hub(
@@ -73,6 +102,7 @@ async def delete_hub(
                 *(_if_there(tables.delete_table(name)) for name in names.tables),
                 _if_there(blobs.delete_container(names.large_messages)),
                 _if_there(blobs.delete_container(names.app_lease)),
+                _if_there(blobs.delete_container(names.lease_blobs)),
             ]
         )
 

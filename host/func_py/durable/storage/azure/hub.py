@@ -24,7 +24,7 @@ from func_py.durable.model import (
     split_entity_id,
 )
 from func_py.durable.storage.azure.account import Account, answers
-from func_py.durable.storage.azure.building import create_hub, delete_hub
+from func_py.durable.storage.azure.building import another_count, create_hub, delete_hub
 from func_py.durable.storage.azure.members import status_of
 from func_py.durable.storage.azure.names import HubNames
 from func_py.durable.storage.azure.opened import AzureOptions, OpenHub
@@ -51,7 +51,6 @@ from func_py.durable.storage.base import (
     Whereabouts,
 )
 from func_py.errors import (
-    ConfigError,
     InstanceNotFinished,
     StorageUnavailable,
     TaskHubNotFound,
@@ -103,13 +102,7 @@ class AzureTaskHub:
             if not found:
                 raise TaskHubNotFound(location)
             if len(found) != self._partition_count:
-                raise ConfigError(
-                    "host.json",
-                    "extensions.durableTask.storageProvider.partitionCount",
-                    f"is {self._partition_count}, but the task hub was made with {len(found)}",
-                    "It cannot be changed: messages would go where nobody looks. "
-                    "Use the former value, or another hubName.",
-                )
+                raise another_count(self._partition_count, len(found))
             stack = AsyncExitStack()
             clients = await stack.enter_async_context(self.account.clients())
             opened = OpenHub(

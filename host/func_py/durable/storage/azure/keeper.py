@@ -11,17 +11,15 @@ import dataclasses
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from azure.core.exceptions import AzureError, HttpResponseError
-from azure.storage.blob.aio import BlobLeaseClient
+from azure.core.exceptions import AzureError
 
-from func_py.durable.model.ids import fnv1a32
 from func_py.durable.storage.azure.account import Account
+from func_py.durable.storage.azure.app_lease import AppLease
 from func_py.durable.storage.azure.leases import HeldLease, Leases
 from func_py.durable.storage.azure.names import HubNames
 from func_py.durable.storage.azure.private import Hosts
@@ -29,15 +27,9 @@ from func_py.durable.storage.base import HostRecord, Lease
 
 log = logging.getLogger("func_py.durable.storage")
 
-_APP_LEASE_S = 60
 _STOP_LIMIT_S = 5
 
 T = TypeVar("T")
-
-
-def app_lease_id(app: str) -> str:
-    """The lease that all workers of an app share: made of its name."""
-    return str(uuid.UUID(bytes_le=fnv1a32(app).to_bytes(4, "little") + bytes(12)))
 
 
 class Keeper:
@@ -78,8 +70,9 @@ class Keeper:
         self._changing = asyncio.Lock()
         """Of leases: their rows are written as they were read, by one of us at a time."""
         self._hosts: Hosts | None = None
-        self._app_lease: BlobLeaseClient | None = None
+        self._app_lease: AppLease | None = None
         self._alive_until = 0.0
+        self._has_left = False
         self._thread = threading.Thread(
             target=self._run, name=f"keeper of {names.hub}", daemon=True
         )
@@ -165,8 +158,7 @@ class Keeper:
                     self._tell,
                 )
                 if self._app is not None:
-                    container = blobs.get_container_client(self._names.app_lease)
-                    self._app_lease = BlobLeaseClient(container, app_lease_id(self._app))
+                    self._app_lease = AppLease(blobs, self._names, self._app)
                 await self._renew_host()
                 self._home.call_soon_threadsafe(_answer, self._ready, None)
                 await self._renew_until_stopped()
@@ -187,11 +179,14 @@ class Keeper:
 
     async def _renew(self) -> None:
         assert self._leases is not None
+        if self._has_left:
+            return
         await self._renew_host()
-        if self._leases.held:
-            async with self._changing:
+        async with self._changing:
+            if self._leases.held:
                 await self._leases.renew()
-            await self._renew_app_lease()
+                if not await self._has_app_lease():
+                    await self._give_up(self._leases)
 
     async def _renew_host(self) -> None:
         assert self._hosts is not None
@@ -202,11 +197,13 @@ class Keeper:
     async def _acquire(self, partitions: Collection[int], limit: int | None) -> Sequence[Lease]:
         assert self._leases is not None
         assert self._hosts is not None
-        if not self._leases.held:
-            await self._hosts.forget_dead()
-            if not await self._renew_app_lease():
-                return []
         async with self._changing:
+            if self._has_left:
+                return []
+            if not self._leases.held:
+                await self._hosts.forget_dead()
+                if not await self._has_app_lease():
+                    return []
             return await self._leases.acquire(partitions, limit)
 
     async def _release(self, leases: Collection[Lease]) -> None:
@@ -214,28 +211,22 @@ class Keeper:
         async with self._changing:
             await self._leases.release(leases)
 
-    async def _renew_app_lease(self) -> bool:
-        """Have the lease of the app, which all of its workers share; False when another app has."""
-        if self._app_lease is None:
-            return True
-        try:
-            # Acquiring what one has renews it.
-            await self._app_lease.acquire(_APP_LEASE_S)
-        except HttpResponseError as error:
-            if error.status_code != 409:
-                raise
-            log.warning(
-                "Another app works on task hub '%s'; this one waits until it has ended. "
-                "With useAppLease: false in extensions.durableTask it would not.",
-                self._names.hub,
-            )
-            return False
-        return True
+    async def _has_app_lease(self) -> bool:
+        return self._app_lease is None or await self._app_lease.renew()
+
+    async def _give_up(self, leases: Leases) -> None:
+        """Another app has taken the hub over: let it have the partitions."""
+        ours = [held.lease for held in leases.held.values()]
+        await leases.release(ours)
+        for lease in ours:
+            self._tell(lease)
 
     async def _leave(self) -> None:
         assert self._hosts is not None
         assert self._leases is not None
-        await self._release([held.lease for held in self._leases.held.values()])
+        async with self._changing:
+            self._has_left = True
+            await self._leases.release([held.lease for held in self._leases.held.values()])
         await self._hosts.delete(self._host.host_id)
 
     def _tell(self, lease: Lease) -> None:

@@ -131,7 +131,8 @@ class Leases:
         for held in ours:
             row = rows.get(self._queues[held.lease.partition])
             if row is not None and row.get("CurrentOwner") == self._owner:
-                # The time it was owned last stays: the next epoch is greater.
+                # The time it was owned last stays: the next epoch is greater. Should another worker
+                # be asking for it at this moment, it has to wait until the lease has run out.
                 await self._replace(row, {}, plain_time(row["OwnedSince"]))
             self.held.pop(held.lease.partition, None)
 

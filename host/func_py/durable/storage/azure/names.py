@@ -86,6 +86,11 @@ class HubNames:
         return f"{self.hub.lower()}-largemessages"
 
     @property
+    def lease_blobs(self) -> str:
+        """Container in which older official hosts keep leases and the partition count."""
+        return f"{self.hub.lower()}-leases"
+
+    @property
     def app_lease(self) -> str:
         """Container whose lease says which app works on the hub."""
         return f"{self.hub.lower()}-applease"
