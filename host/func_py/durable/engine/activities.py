@@ -334,7 +334,8 @@ class ActivityPool:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._line.join(threads)
-        self._hire(loop)
+        if self._queue:
+            self._hire(loop)
         try:
             return await self._runner.run(task)
         finally:

@@ -62,11 +62,11 @@ class Connection:
         return self.raw.execute(self._queries[name].text, values).rowcount
 
     def execute_rows(self, name: str, rows: Sequence[Row]) -> int:
-        """Execute a query on many rows; the number of rows it changed altogether."""
+        """Execute a query on many rows; the number of rows it changed, or counts, altogether."""
         execute = self.raw.execute
         if len(rows) == 1:
-            return execute(self._queries[name].single, rows[0]).rowcount
-        return sum(execute(*chunk).rowcount for chunk in self._queries[name].chunks(rows))
+            return _hits(execute(self._queries[name].single, rows[0]))
+        return sum(_hits(execute(*chunk)) for chunk in self._queries[name].chunks(rows))
 
     def execute_all(self, steps: Sequence[Step], *, ends: bool) -> Iterator[int]:
         """Execute queries on many rows, in order; for each the number of rows it changed.
@@ -99,6 +99,15 @@ class Connection:
     def close(self) -> None:
         """Close; what was not committed is undone."""
         self.raw.close()
+
+
+def _hits(cursor: Cursor) -> int:
+    changed = cursor.rowcount
+    if changed >= 0:
+        return changed
+    (counted,) = cursor.fetchone()
+    assert isinstance(counted, int)
+    return counted
 
 
 class Dialect(Protocol):
