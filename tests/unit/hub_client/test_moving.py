@@ -34,6 +34,7 @@ app = df.DFApp()
 
 @app.orchestration_trigger(context_name="context")
 def parent(context):
+    yield context.call_activity("say")
     said = yield context.call_activity("say", "first")
     child = yield context.call_sub_orchestrator("child", None, "the-child")
     last = yield context.call_activity("say", "last")
@@ -52,6 +53,7 @@ def say(text):
 
 
 def parent(context: Any) -> Orchestration:
+    yield context.call_activity("say")
     said = yield context.call_activity("say", "first")
     child = yield context.call_sub_orchestrator("child", None, "the-child")
     last = yield context.call_activity("say", "last")
