@@ -16,6 +16,7 @@ for _module in (
     "hub_cases",
     "moving_cases",
     "owner_cases",
+    "payload_cases",
     "record_cases",
     "sharing_cases",
     "turn_cases",

@@ -76,7 +76,7 @@ class World:
         await hub.create_hub()
         host = Host(self, hub, new_id())
         record = HostRecord(host_id=host.host_id, started_at=NOON, functions=functions)
-        await hub.open(record)
+        host.payload_limit = (await hub.open(record)).payload_limit
         self._hosts.append(host)
         if owns:
             await host.own(owns)
@@ -107,6 +107,8 @@ class Host:
         self.hub = hub
         self.host_id = host_id
         self.leases: dict[int, Lease] = {}
+        self.payload_limit: int | None = None
+        """Of the hub (clause 32)."""
         self._world = world
         self._seen: set[str] = set()
 

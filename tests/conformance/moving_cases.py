@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conformance.harness import PARTITIONS, Host, World
+from msgspec.structs import replace
 from support.durable_values import NOON, activity, at, raised, scheduled, timer
 
 from func_py.clock import Timer
@@ -32,6 +33,8 @@ from func_py.durable.storage.base import PAGE_BYTES
 from func_py.errors import ImportUnfinished, UserError
 
 OTHER_PARTITIONS = 5
+LARGE = '"' + 100_000 * "x" + '"'
+"""Withheld until it is needed (clause 32)."""
 
 
 def ignore(done: int, total: int) -> None:
@@ -111,10 +114,10 @@ async def filled(world: World) -> Host:
             *scheduled(2, first=1),
             *(TimerCreated(timestamp=NOON, task_id=n, fire_at=at(n * 60)) for n in (3, 4)),
         ],
-        activities=[activity(state, 1), activity(state, 2)],
+        activities=[activity(state, 1), replace(activity(state, 2), input=LARGE)],
         timers=[timer(state, n, at(n * 60)) for n in (3, 4)],
     )
-    await host.hub.send([raised("running", name) for name in ("a", "b", "c")])
+    await host.hub.send([raised("running", name, input=LARGE) for name in ("a", "b", "c")])
     done = await host.running("done")
     await host.step(done, events=scheduled(300, 2), status=RuntimeStatus.COMPLETED, output='"é"')
     await host.hub.send([raised(entity_id("counter", "unborn"), "op")])
@@ -142,7 +145,9 @@ class MoveCases:
         pending = joined(first)["running"].pending
         assert pending is not None
         assert [getattr(message.event, "name", "") for message in pending.mail] == ["a", "b", "c"]
+        assert {getattr(message.event, "input", None) for message in pending.mail} == {LARGE}
         assert [(call.task_id, call.attempt) for call in pending.activities] == [(1, 1), (2, 1)]
+        assert [call.input for call in pending.activities] == ['"x"', LARGE]
         assert [waiting.task_id for waiting in pending.timers] == [3, 4]
 
     async def test_a_hub_in_use_is_not_exported(self, world: World, tmp_path: Path) -> None:

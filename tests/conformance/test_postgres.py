@@ -222,7 +222,7 @@ class TestLeases:
         self, new_world: NewWorld
     ) -> None:
         """Clauses 5, 22 and 23."""
-        world = new_world(poll=HOUR)  # it finds out later, by what it does
+        world = new_world(poll=HOUR, lease=HOUR)  # it finds out by what it does
         late, heir = await world.owner(), await world.host()
         instance = await late.running("a")
         await late.hub.hold_record("timer")
@@ -260,7 +260,7 @@ class TestLeases:
         self, new_world: NewWorld
     ) -> None:
         """Clause 29; and it is told that its leases are gone."""
-        world = new_world(poll=HOUR)  # it finds out by what it does
+        world = new_world(poll=HOUR, lease=HOUR)  # it finds out by what it does
         late, heir = await world.owner(), await world.host()
         known = await late.hub.watch_hosts([])
         await self.taken_for_dead(world, late)
@@ -361,6 +361,29 @@ class TestArrays:
             text_array(column)
 
 
+class TestPlans:
+    """What a turn costs does not grow with what else is stored."""
+
+    async def test_rows_are_found_by_an_index_though_the_tables_are_empty(
+        self, new_world: NewWorld
+    ) -> None:
+        """The server keeps the plans that it made then."""
+        world = new_world()
+        await world.harness.hub().create_hub()
+        dialect = harness_of(world).dialect()
+        with closing(dialect.connect()) as connection:
+            texts: dict[str, str] = vars(connection)["_texts"]
+            plans = {
+                name: str(
+                    connection.raw.execute(f"explain (generic_plan, format json) {text}").fetchone()
+                )
+                for name, text in texts.items()
+                if "unnest" in text
+            }
+        assert "delete_activities" in plans
+        assert [name for name, plan in plans.items() if "Seq Scan" in plan] == []
+
+
 class TestHubs:
     """Many hubs share one schema; installations have one each."""
 
@@ -459,9 +482,13 @@ class TestHubs:
 
     @staticmethod
     def go_back_to_version_1(harness: PostgresHarness) -> None:
-        """What the second migration did is undone."""
+        """What the later migrations did is undone."""
         schema = harness.schema
         harness.execute(
+            f"alter table {schema}.messages drop column whole;"
+            f"alter table {schema}.activities drop column large_input;"
+            f"alter table {schema}.origins drop column large_input;"
+            f"alter table {schema}.instances drop column large_output;"
             f"alter table {schema}.hosts drop column lease_ms;"
             f"alter table {schema}.hubs add column lease_ms integer not null default 15000;"
             f"insert into {schema}.hosts (hub, host_id, boot_id, started_at, functions)"

@@ -11,6 +11,7 @@ from conformance.history_cases import PageCases
 from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases, WhereaboutsCases
 from conformance.moving_cases import MoveCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases, UnseenCases
+from conformance.payload_cases import PayloadCases
 from conformance.record_cases import HoldCases, RecordCases
 from conformance.sharing_cases import CompleteCases, KeepCases, OfferCases, TakeBackCases
 from conformance.turn_cases import (
@@ -133,6 +134,10 @@ class TestWhereabouts(WhereaboutsCases):
 
 class TestUnseen(UnseenCases):
     """Clause 31."""
+
+
+class TestPayload(PayloadCases):
+    """Clause 32."""
 
 
 class TestMove(MoveCases):

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from conformance.harness import PARTITIONS, World
-from support.durable_values import NOON, activity, at, raised, scheduled, timer
+from support.durable_values import NOON, activity, at, make_start, raised, scheduled, timer
 from support.engine import until
 from support.sqlite_harness import SqliteHarness
 
-from func_py.durable.model import RuntimeStatus, new_id
+from func_py.durable.model import RuntimeStatus, new_id, partition_of
 from func_py.durable.storage.base import REUSE_ANY, HostRecord
 from func_py.durable.storage.registry import HubSettings, find_provider, known_providers
 from func_py.durable.storage.sql.sqlite.bell import Bell, ring
@@ -133,6 +133,31 @@ async def test_an_older_hub_is_not_opened_before_it_is_migrated(
     change(file, "pragma user_version = 0")
     with pytest.raises(SchemaMismatch):
         await harness.hub().open(record())
+
+
+async def test_what_a_hub_of_an_earlier_version_holds_is_still_there(
+    harness: SqliteHarness, file: Path
+) -> None:
+    hub = harness.hub()
+    await hub.create_hub()
+    await hub.open(record())
+    state, start = make_start("a")
+    await hub.create_instance(state, start, ())
+    await hub.close()
+    for column in ("messages.whole", "activities.large_input", "origins.large_input"):
+        table, name = column.split(".")
+        change(file, f"alter table {table} drop column {name}")
+    change(file, "alter table instances drop column large_output")
+    change(file, "pragma user_version = 1")
+
+    hub = harness.hub()
+    await hub.create_hub()
+    await hub.open(record())
+    assert await hub.get_instance("a") == state
+    [lease] = await hub.acquire([partition_of("a", 4)])
+    [mail] = (await hub.recover(lease, NOON)).mail
+    assert (mail.message, mail.withheld) == (start, False)
+    await hub.close()
 
 
 async def test_a_damaged_page_is_reported_with_the_file(harness: SqliteHarness, file: Path) -> None:

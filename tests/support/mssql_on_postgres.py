@@ -153,6 +153,7 @@ _KINDS = (
     exp.Update,
     exp.Delete,
     exp.Merge,
+    exp.Alter,
     exp.Create,
     exp.Commit,
 )

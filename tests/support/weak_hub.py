@@ -155,6 +155,11 @@ class WeakHub:
         self._again = list(mail)
         return mail
 
+    async def read_mail(self, lease: Lease, message_id: str) -> Mail | None:
+        """See `TaskHub`."""
+        mail = await self.hub.read_mail(lease, message_id)
+        return None if mail is None else _weakened(mail)
+
     async def timers(self, lease: Lease, after: datetime, until: datetime) -> Sequence[TimerTask]:
         """See `TaskHub`."""
         return await self.hub.timers(lease, after, until)
@@ -190,6 +195,10 @@ class WeakHub:
     async def claim_activities(self, names: Collection[str], limit: int) -> Sequence[ActivityTask]:
         """See `TaskHub`."""
         return await self.hub.claim_activities(names, limit)
+
+    async def read_activity(self, key: TaskKey) -> ActivityTask | None:
+        """See `TaskHub`."""
+        return await self.hub.read_activity(key)
 
     async def complete_activity(self, key: TaskKey, result: Message) -> bool:
         """See `TaskHub`."""

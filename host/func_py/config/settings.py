@@ -101,6 +101,9 @@ class FuncPySettings(_Section, frozen=True):
     """How long a stopping host waits for running requests and activities."""
     log_file: str = ""
     """Where the log is written besides the terminal; relative to the app root."""
+    payload_limit: PositiveInt = 64 * 1024
+    """Characters of an input or result that may wait in memory; longer ones wait in the task hub
+    alone."""
 
 
 class QueueSettings(_Section, frozen=True):

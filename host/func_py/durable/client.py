@@ -290,6 +290,8 @@ class DurableClient:
                     created_to=created_to or self._clock.now(),
                     statuses=wanted,
                     continuation=continuation,
+                    inputs=False,
+                    outputs=False,
                 )
             )
             for state in page.items:

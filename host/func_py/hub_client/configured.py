@@ -28,6 +28,7 @@ def configured_hub(config: HostConfig) -> TaskHub:
         hub=config.durable.hub_name,
         state_dir=config.state_dir,
         partition_count=storage.partition_count,
+        payload_limit=config.func_py.payload_limit,
         uses_app_lease=config.durable.use_app_lease,
         options=config.storage_options,
         app_settings=config.app_settings,

@@ -57,7 +57,7 @@ def list_hubs(place: HubPlace, voice: Voice) -> list[HubLine]:
 
 async def count_unfinished(hub: TaskHub) -> int:
     """How many orchestrations of an open hub have not ended; `MOST_COUNTED` at most."""
-    query = InstanceQuery(statuses=UNFINISHED, page_size=MOST_COUNTED)
+    query = InstanceQuery(statuses=UNFINISHED, page_size=MOST_COUNTED, inputs=False, outputs=False)
     return len((await hub.query_instances(query)).items)
 
 

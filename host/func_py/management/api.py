@@ -205,6 +205,7 @@ class DurableApi:
                     prefix=request.value("instanceidprefix") or "",
                     page_size=page_size(top),
                     continuation=continuation,
+                    inputs=show_input,
                 )
             )
             found += [

@@ -12,6 +12,7 @@ from func_py.durable.engine.activities import ActivityPool
 from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.line import LONGEST_LINE, Line
 from func_py.durable.engine.outage import Outage
+from func_py.durable.engine.payloads import Payloads
 from func_py.durable.engine.poison import Poison
 from func_py.durable.model import ActivityResult, ActivityTask
 
@@ -85,9 +86,11 @@ async def test_calls_that_wait_for_a_thread_leave_their_room_to_others(tmp_path:
     async def not_needed() -> None:
         """A host on an embedded hub is never overdue."""
 
-    heartbeat = Heartbeat(sqlite_hub(tmp_path), not_needed, Outage())
+    hub = sqlite_hub(tmp_path)
+    heartbeat = Heartbeat(hub, not_needed, Outage())
+    payloads = Payloads(hub.read_activity, None, 1)
     poison, clock = Poison(None, "host", 1), VirtualClock()
-    pool = ActivityPool(runner, 2, ended, nowhere, poison, clock, heartbeat)
+    pool = ActivityPool(runner, 2, ended, nowhere, poison, payloads, clock, heartbeat)
     calls = [
         ActivityTask(instance_id="one", execution_id="e", task_id=n, name="work")
         for n in range(left)

@@ -16,6 +16,7 @@ from func_py.clock import Clock, Timer
 from func_py.durable.engine.functions import ActivityRunner
 from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.line import Line
+from func_py.durable.engine.payloads import Payloads
 from func_py.durable.engine.poison import Poison
 from func_py.durable.faults import reach
 from func_py.durable.model import ActivityResult, ActivityTask, FailureDetails
@@ -42,6 +43,8 @@ class LiveCall(msgspec.Struct, frozen=True, kw_only=True):
     """When it was begun; None: it waits."""
     ahead: int = 0
     """How many calls wait before it."""
+    place: str = ""
+    """Where its code stands, `file:line in function: source`, where that is known."""
     full_threads: int = 0
     """How many threads there are, while it waits for one of them; otherwise 0."""
 
@@ -80,6 +83,7 @@ class ActivityPool:
         done: Callable[[ActivityTask, ActivityResult], None],
         elsewhere: Callable[[str], Awaitable[bool]],
         poison: Poison,
+        payloads: Payloads,
         clock: Clock,
         heartbeat: Heartbeat,
     ) -> None:
@@ -89,6 +93,7 @@ class ActivityPool:
         self._done = done
         self._elsewhere = elsewhere
         self._poison = poison
+        self._payloads = payloads
         self._clock = clock
         self._heartbeat = heartbeat
         self._queue: deque[ActivityTask] = deque()
@@ -142,6 +147,11 @@ class ActivityPool:
         return len(self._queue)
 
     @property
+    def busy(self) -> int:
+        """Calls out of the queue that have not ended."""
+        return len(self._workers)
+
+    @property
     def idle(self) -> int:
         """Calls that could begin at once if there were any."""
         return 0 if self._queue or self._closed else max(0, self.limit - len(self._workers))
@@ -151,6 +161,7 @@ class ActivityPool:
         if self._closed:
             return
         loop = asyncio.get_running_loop()
+        at_once = self._room + self._unstarted
         for task in tasks:
             key = task_key(task)
             if key in self.held:
@@ -161,7 +172,8 @@ class ActivityPool:
                 self._alone.add(alone)
                 alone.add_done_callback(self._alone.discard)
             else:
-                self._queue.append(task)
+                must_wait = len(self._queue) >= at_once
+                self._queue.append(self._payloads.light(task) if must_wait else task)
         self._hire(loop)
 
     @property
@@ -265,7 +277,17 @@ class ActivityPool:
     async def _one(self, task: ActivityTask) -> None:
         reach("activity.before_run")
         try:
+            if task.withheld:
+                whole = await self._payloads.whole_call(task)
+                if whole is None:
+                    # Its execution is gone, or was terminated.
+                    self.held.discard(task_key(task))
+                    return
+                task = whole
             result = await self._run(task)
+        except StorageUnavailable:
+            self._wait(task)
+            return
         except FunctionNotRegistered as error:
             await self._unknown(task, error)
             return
@@ -312,7 +334,8 @@ class ActivityPool:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._line.join(threads)
-        self._hire(loop)
+        if self._queue:
+            self._hire(loop)
         try:
             return await self._runner.run(task)
         finally:
@@ -324,17 +347,21 @@ class ActivityPool:
             wait = await self._elsewhere(task.name)
         except StorageUnavailable:
             wait = True
-        key = task_key(task)
         if wait and self.trader is not None:
-            self.held.discard(key)
+            self.held.discard(task_key(task))
             self.trader.offer([task])
             return
         if wait:
-            again = self._clock.call_at(self._clock.now() + _RECHECK, lambda: self._again(task))
-            self._waiting[key] = (task, again)
+            self._wait(task)
             return
         failure = FailureDetails(type="FunctionNotRegistered", message=str(error))
         self._done(task, ActivityResult(failure=failure))
+
+    def _wait(self, task: ActivityTask) -> None:
+        """Try again after a pause."""
+        task = self._payloads.light(task)
+        again = self._clock.call_at(self._clock.now() + _RECHECK, lambda: self._again(task))
+        self._waiting[task_key(task)] = (task, again)
 
     def _again(self, task: ActivityTask) -> None:
         key = task_key(task)

@@ -19,7 +19,7 @@ class Background:
     def __bool__(self) -> bool:
         return bool(self._work)
 
-    def spawn(self, work: Awaitable[None]) -> None:
+    def spawn(self, work: Awaitable[object]) -> None:
         """Run something."""
         task = asyncio.ensure_future(work)
         self._work.add(task)
@@ -43,7 +43,7 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Future[None]) -> None:
+    def _ended(self, task: asyncio.Future[object]) -> None:
         self._work.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed(error)

@@ -23,6 +23,7 @@ from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
 from func_py.durable.engine.partition import Partition
 from func_py.durable.engine.parts import Parts
+from func_py.durable.engine.payloads import Payloads
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
 from func_py.durable.engine.slot import Slot
@@ -86,12 +87,14 @@ class Engine:
         self._entities = EntityPool(
             entities or NoEntities(functions), options.max_entities, self._poison
         )
+        payloads = Payloads(hub.read_activity, info.payload_limit, options.max_payloads)
         self._pool = ActivityPool(
             runner,
             options.max_activities,
             self._activity_done,
             lambda name: self._elsewhere("activity", name),
             self._poison,
+            payloads,
             clock,
             self._heartbeat,
         )
@@ -125,6 +128,7 @@ class Engine:
             entities=self._entities,
             turns=TurnLimit(options.max_orchestrators),
             replays=asyncio.Semaphore(options.max_replays),
+            payloads=payloads,
             delivers_once=delivers_once,
             poison=self._poison,
             sessions=self._sessions,

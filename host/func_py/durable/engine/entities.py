@@ -35,6 +35,8 @@ class LiveBatch(msgspec.Struct, frozen=True, kw_only=True):
     operations: Sequence[str]
     since: datetime
     """When they were to run; they may have waited for other entities."""
+    place: str = ""
+    """Where their code stands, `file:line in function: source`, where that is known."""
 
 
 class Entities:
@@ -61,9 +63,15 @@ class Entities:
             self._owner.load(slot, history=False)
             return None
         entity = state.entity or EntityState()
-        limit = 1 if self._is_careful(slot) else self._parts.options.max_entity_batch
         is_plain = entity.locked_by is None and not entity.queue
-        items = slot.inbox[:limit] if is_plain else slot.inbox
+        items = slot.whole_items()
+        if not items or (len(items) < len(slot.inbox) and not is_plain):
+            # Who may pass by the holder of a lock, or is it, is said in the payload.
+            withheld = [item for item in slot.inbox if item.withheld]
+            self._owner.fetch(slot, withheld[:1] if is_plain else withheld)
+            return None
+        limit = 1 if self._is_careful(slot) else self._parts.options.max_entity_batch
+        items = items[:limit] if is_plain else items
         count = deletion_in(items)
         if count == 0 or (count < len(items) and not is_plain):
             # A purge asks for no lock: it is what helps when a holder never releases its own.

@@ -9,19 +9,21 @@ from func_py.clock import Clock
 from func_py.durable.engine.entity_turns import new_entity
 from func_py.durable.engine.functions import FunctionTable
 from func_py.durable.engine.poison import Poison
-from func_py.durable.engine.slot import Slot
+from func_py.durable.engine.slot import Item, Slot
 from func_py.durable.model import (
     EventSent,
+    ExecutionStarted,
     HistoryEvent,
     OrchestratorCompleted,
     SubOrchestrationCreated,
     TaskScheduled,
     TimerCreated,
     new_id,
+    pending_state,
     split_entity_id,
 )
 from func_py.durable.replay.session import Session
-from func_py.durable.storage.base import HistoryPage, Loaded, TaskHub
+from func_py.durable.storage.base import HistoryPage, Lease, Loaded, TaskHub
 from func_py.errors import HistoryChanged
 
 _LeftByCode = (
@@ -62,6 +64,31 @@ class Loader:
         self._poison = poison
         self._step = step
         self._places = places
+
+    async def fetch(self, slot: Slot, items: Sequence[Item], lease: Lease) -> bool:
+        """Read the payloads that were withheld of these items of the slot's inbox.
+
+        Returns:
+            True when nothing has to be loaded any more: one of them starts a new execution, whose
+            record it has brought.
+
+        Raises:
+            StorageUnavailable: They may lack their payloads still.
+        """
+        is_new = False
+        for item in items:
+            mail = await self._hub.read_mail(lease, item.message_id)
+            if mail is None:
+                # Purged, or replaced; what a replacement brings comes with its own mail.
+                slot.inbox = [other for other in slot.inbox if other is not item]
+                continue
+            event = mail.message.event
+            item.event, item.withheld = event, False
+            if slot.state is None and mail.token is not None:
+                assert isinstance(event, ExecutionStarted)
+                slot.state, slot.token = pending_state(slot.instance_id, event), mail.token
+                is_new = True
+        return is_new
 
     async def load(self, slot: Slot, *, history: bool) -> bool:
         """Fill the slot from the store. False: the execution it stands for is not there any more.

@@ -44,5 +44,7 @@ class EngineOptions:
     """Turns run before the event loop gets to do something else."""
     max_replays: int = 8
     """Histories read at a time to bring executions back."""
+    max_payloads: int = 16
+    """Messages whose large payloads are in memory at a time, see `Payloads`."""
     replay_slice: int = 500
     """Stored events fed before the event loop gets to do something else."""

@@ -77,6 +77,15 @@ class Orchestrations:
             slot.inbox = []
             time = turn_time(slot, items, self._parts.clock.now())
             return slot.run(items, terminating_turn(self._owner.lease, slot, state, items, time))
+        if state.status is RuntimeStatus.PENDING and slot.session is None:
+            # Without transactions, what is sent to a new instance may come before its start.
+            if ExecutionStarted not in kinds:
+                return None
+            slot.inbox.sort(key=_behind_start)
+        items = slot.whole_items()
+        if not items:
+            self._owner.fetch(slot, slot.inbox[:1])
+            return None
         if slot.problem is not None:
             return None if self._is_held(slot, state) else self.quarantine(slot, slot.problem)
         poison = self._parts.poison
@@ -98,10 +107,12 @@ class Orchestrations:
             )
         reach("turn.before_code")
         turn = self._run(slot, state, items)
-        slot.inbox = []
+        slot.inbox = slot.inbox[len(items) :]
         reach("turn.after_code")
         if turn is None:
             self._owner.discard(items)
+            if slot.inbox:
+                self._owner.enqueue(slot)
             return None
         return slot.run(items, turn)
 
@@ -290,7 +301,8 @@ class Orchestrations:
         if slot.session is not None:
             slot.end_session()
             self._parts.sessions.dropped(slot)
-        items, slot.inbox = slot.inbox, []
+        items = slot.whole_items()
+        slot.inbox = slot.inbox[len(items) :]
         kind = type(error).__name__ if isinstance(error, FuncPyError) else "InternalError"
         failure = FailureDetails(type=kind, message=str(error) or kind)
         time = turn_time(slot, items, self._parts.clock.now())
@@ -339,3 +351,7 @@ class Orchestrations:
             slot.state, slot.token = loaded.state, loaded.token
             slot.problem = FuncPyError(f"the task hub refused the result of a turn: {detail}")
         self._owner.enqueue(slot)
+
+
+def _behind_start(item: Item) -> bool:
+    return not isinstance(item.event, ExecutionStarted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from func_py.durable.engine.slot import Item, Running, Slot
 from func_py.durable.storage.base import Lease
@@ -22,6 +22,10 @@ class Owner(Protocol):
         """Fill the slot from the store; it is busy until then, and enqueued afterwards."""
         ...
 
+    def fetch(self, slot: Slot, items: Sequence[Item]) -> None:
+        """Read payloads that were withheld; the slot is busy until then, and run after it."""
+        ...
+
     def discard(self, items: Sequence[Item]) -> None:
         """Delete from the store what no turn will take."""
         ...
@@ -34,7 +38,7 @@ class Owner(Protocol):
         """Commit a turn that was not the answer of `begin`."""
         ...
 
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Run something in the background; an exception in it drops the partition."""
         ...
 

@@ -12,6 +12,7 @@ import contextvars
 import logging
 from collections.abc import Coroutine, Sequence
 from datetime import datetime
+from typing import Any, TypeAlias
 
 from func_py.durable.engine.activities import task_key
 from func_py.durable.engine.background import Background
@@ -48,6 +49,9 @@ from func_py.durable.storage.base import (
 from func_py.errors import LeaseLost, StorageUnavailable
 
 log = logging.getLogger("func_py.durable.engine")
+
+_Commit: TypeAlias = asyncio.Future[Sequence[Committed | Lost]]
+"""Turns on their way to the store."""
 
 
 class Partition:
@@ -179,7 +183,8 @@ class Partition:
         if isinstance(event, ExecutionTerminated):
             slot.parked = False  # it asks for little: no history, no code
         slot.seen.add(message.id)
-        slot.inbox.append(Item(event, message.execution_id, message_id=message.id))
+        item = Item(event, message.execution_id, message_id=message.id, withheld=mail.withheld)
+        slot.inbox.append(item)
         self.enqueue(slot)
 
     def activity_done(self, task: ActivityTask, result: ActivityResult) -> None:
@@ -241,17 +246,11 @@ class Partition:
             if running is not None:
                 batch.append(running)
         if batch:
-            self._commit(batch)
+            _ = self._commit(batch)
         if self._ready.has_next:
             self._pump_soon()
         elif self._ready:
             self._parts.turns.wait(self._pump)
-
-    def _run(self, slot: Slot) -> None:
-        """A turn of one slot that has its place already."""
-        running = self._begin(slot)
-        if running is not None:
-            self._commit([running])
 
     def _begin(self, slot: Slot) -> Running | None:
         """Let the slot have a turn; an orchestration has its place until that is stored."""
@@ -273,40 +272,70 @@ class Partition:
         if not self._closed:
             if not running.slot.is_entity:
                 self._parts.turns.take()
-            self._commit([running])
+            _ = self._commit([running])
 
     # ---- loading ---------------------------------------------------------------------------
 
     def load(self, slot: Slot, *, history: bool) -> None:
         """See `Owner.load`."""
+        withheld = [item for item in slot.inbox[:1] if item.withheld]
+        self._prepare(slot, withheld, history=history)
+
+    def fetch(self, slot: Slot, items: Sequence[Item]) -> None:
+        """See `Owner.fetch`."""
+        self._prepare(slot, items, history=None)
+
+    def _prepare(self, slot: Slot, withheld: Sequence[Item], *, history: bool | None) -> None:
+        """Have a turn begin when payloads were read and, unless `history` is None, the instance."""
         slot.busy = True
         if not slot.is_entity:
             self._parts.turns.take()
-        self.spawn(self._load_now(slot, history=history))
+        prepare = self._run_with if withheld else self._run_loaded
+        self.spawn(prepare(slot, withheld, history=history))
 
-    async def _load_now(self, slot: Slot, *, history: bool) -> None:
+    async def _run_with(
+        self, slot: Slot, withheld: Sequence[Item], *, history: bool | None
+    ) -> None:
+        """A turn that takes large messages, which are in memory no longer than they must."""
+        light = [item.event for item in withheld]
+        async with self._parts.payloads.places:
+            commit = await self._run_loaded(slot, withheld, history=history)
+            if commit is not None:
+                await asyncio.wait([commit])
+        # What is not stored now waits again, without its payload.
+        for item, event in zip(withheld, light, strict=True):
+            item.event, item.withheld = event, True
+
+    async def _run_loaded(
+        self, slot: Slot, withheld: Sequence[Item], *, history: bool | None
+    ) -> _Commit | None:
+        """Load, and let the slot have its turn at once, not behind others: it weighs something."""
         try:
-            await self._load(slot, history=history)
+            running = await self._load(slot, withheld, history=history)
+            return None if running is None else self._commit([running])
         finally:
             if not slot.is_entity:
                 self._parts.turns.give(1)
 
-    async def _load(self, slot: Slot, *, history: bool) -> None:
+    async def _load(
+        self, slot: Slot, withheld: Sequence[Item], *, history: bool | None
+    ) -> Running | None:
         generation = slot.generation
         before = list(slot.inbox)
         try:
-            there = await self.loader.load(slot, history=history)
+            there = await self.loader.fetch(slot, withheld, self.lease) or history is None
+            there = there or await self.loader.load(slot, history=bool(history))
         except StorageUnavailable as error:
             slot.busy = False
             self._later([slot], error)
-            return
+            return None
         except Exception as error:  # noqa: BLE001 - one edge: a damaged record harms no other
             slot.busy = False
             slot.forget()
             self._processor(slot).quarantine(slot, error)
-            return
+            return None
         if self._closed or self._slots.get(slot.instance_id) is not slot:
-            return
+            return None
         slot.busy = False
         if len(slot.inbox) < len(before):
             # What history has already, and is stored all the same.
@@ -325,24 +354,24 @@ class Partition:
             self.discard(stray)
             self._detach(slot)
         elif slot.inbox:
-            # At once, not behind others: what is loaded weighs something.
-            self._run(slot)
+            return self._begin(slot)
         else:
             self.evict(slot)
+        return None
 
     # ---- committing ------------------------------------------------------------------------
 
-    def _commit(self, batch: Sequence[Running]) -> None:
+    def _commit(self, batch: Sequence[Running]) -> _Commit:
         """Give turns to the store, at once: a task would begin an iteration of the loop later."""
         failures = self._parts.outage.failures
-        commit: asyncio.Future[Sequence[Committed | Lost]]
+        commit: _Commit
         try:
             commit = asyncio.ensure_future(self._parts.hub.commit([r.turn for r in batch]))
         except Exception as error:  # noqa: BLE001 - handled where the others are
             commit = asyncio.get_running_loop().create_future()
             commit.set_exception(error)
 
-        def answered(commit: asyncio.Future[Sequence[Committed | Lost]]) -> None:
+        def answered(commit: _Commit) -> None:
             try:
                 self._answered(batch, commit, failures)
             except Exception as error:  # noqa: BLE001 - one edge: memory may be half changed
@@ -352,11 +381,12 @@ class Partition:
 
         commit.add_done_callback(answered)
         self._background.add(commit)
+        return commit
 
     def _answered(
         self,
         batch: Sequence[Running],
-        commit: asyncio.Future[Sequence[Committed | Lost]],
+        commit: _Commit,
         failures: int,
     ) -> None:
         try:
@@ -513,7 +543,7 @@ class Partition:
             if item.task is not None:
                 self._parts.exchange.hand_in(item.task, item.event)
 
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """See `Owner.spawn`."""
         self._background.spawn(work)
 

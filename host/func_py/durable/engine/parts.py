@@ -16,6 +16,7 @@ from func_py.durable.engine.functions import FunctionTable
 from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.options import EngineOptions
 from func_py.durable.engine.outage import Outage
+from func_py.durable.engine.payloads import Payloads
 from func_py.durable.engine.poison import Poison
 from func_py.durable.engine.sessions import SessionCache
 from func_py.durable.engine.slot import Slot
@@ -42,6 +43,7 @@ class Parts:
     turns: TurnLimit
     replays: asyncio.Semaphore
     """Bounds the histories that are read at a time, each a page."""
+    payloads: Payloads
     delivers_once: bool
     """The hub gives no message again that a turn took (Capability.TRANSACTIONS)."""
     poison: Poison

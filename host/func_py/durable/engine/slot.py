@@ -20,10 +20,11 @@ class Item:
     """One event waiting for a turn, and what the turn must delete when it takes it.
 
     Exactly one of the three origins is set: `message_id` (mail), `task` (result of an activity of
-    this host) or `timer` (task id of a timer that was due).
+    this host) or `timer` (task id of a timer that was due). `withheld`: the event is without its
+    payload, which must be read before a turn takes it.
     """
 
-    __slots__ = ("event", "execution_id", "message_id", "task", "timer")
+    __slots__ = ("event", "execution_id", "message_id", "task", "timer", "withheld")
 
     def __init__(
         self,
@@ -33,12 +34,14 @@ class Item:
         message_id: str = "",
         task: TaskKey | None = None,
         timer: int | None = None,
+        withheld: bool = False,
     ) -> None:
         self.event = event
         self.execution_id = execution_id
         self.message_id = message_id
         self.task = task
         self.timer = timer
+        self.withheld = withheld
 
 
 class Running(NamedTuple):
@@ -124,6 +127,13 @@ class Slot:
             return self.session.size
         entity = None if self.state is None else self.state.entity
         return 0 if entity is None else _ENTITY_BYTES + len(entity.state or "")
+
+    def whole_items(self) -> list[Item]:
+        """What of the inbox a turn may take: the items before the first that lacks its payload."""
+        for position, item in enumerate(self.inbox):
+            if item.withheld:
+                return self.inbox[:position]
+        return self.inbox
 
     def end_session(self) -> None:
         """Let go of the live execution, if there is one."""

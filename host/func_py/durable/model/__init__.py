@@ -45,6 +45,7 @@ from func_py.durable.model.events import (
     TraceContext,
     decode_events,
     encode_events,
+    without_payload,
 )
 from func_py.durable.model.ids import (
     entity_id,
@@ -123,4 +124,5 @@ __all__ = [
     "pending_state",
     "request_trace",
     "split_entity_id",
+    "without_payload",
 ]

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
 
 class RuntimeStatus(StrEnum):
@@ -260,6 +261,18 @@ HistoryEvent = (
     | EventRaised
     | GenericEvent
 )
+
+
+def without_payload(event: HistoryEvent, limit: int) -> HistoryEvent | None:
+    """The event without its input or result; None when that has no more than `limit` characters."""
+    match event:
+        case ExecutionStarted(input=str(text)) | EventRaised(input=str(text)):
+            return replace(event, input=None) if len(text) > limit else None
+        case TaskCompleted(result=str(text)) | SubOrchestrationCompleted(result=str(text)):
+            return replace(event, result=None) if len(text) > limit else None
+        case _:
+            return None
+
 
 _encoder = msgspec.json.Encoder()
 _list_decoder: msgspec.json.Decoder[list[HistoryEvent]] = msgspec.json.Decoder(list[HistoryEvent])

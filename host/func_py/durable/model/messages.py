@@ -30,7 +30,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActivityTask(msgspec.Struct, frozen=True, kw_only=True):
-    """One activity call to be made. `attempt` counts runs of this call, from 1."""
+    """One activity call to be made. `attempt` counts runs of this call, from 1.
+
+    `withheld`: there is an input, which is large; the task hub has it (`TaskHub.read_activity`).
+    """
 
     instance_id: str
     execution_id: str
@@ -39,6 +42,7 @@ class ActivityTask(msgspec.Struct, frozen=True, kw_only=True):
     input: str | None = None
     attempt: int = 1
     trace: TraceContext | None = None
+    withheld: bool = False
 
 
 class ActivityResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
-from func_py.durable.model import HistoryEvent, InstanceState, TimerFired, TimerTask, new_id
+from msgspec.structs import replace
+
+from func_py.durable.model import (
+    HistoryEvent,
+    InstanceState,
+    TimerFired,
+    TimerTask,
+    new_id,
+    partition_of,
+)
 from func_py.durable.moving.file import PendingLine
 from func_py.durable.storage.base import (
     HostRecord,
@@ -13,9 +23,13 @@ from func_py.durable.storage.base import (
     InstanceQuery,
     Lease,
     Loaded,
+    Mail,
     TaskHub,
+    TaskKey,
 )
-from func_py.errors import UserError
+from func_py.errors import InternalError, UserError
+
+T = TypeVar("T")
 
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _PAGE = 500
@@ -47,35 +61,80 @@ async def own(hub: TaskHub, info: HubInfo) -> list[Lease]:
     return sorted(leases, key=lambda lease: lease.partition)
 
 
-async def pending(hub: TaskHub, leases: list[Lease]) -> dict[str, PendingLine]:
-    """What waits, by instance; from now on the attempts of its activities are one more."""
-    found: dict[str, PendingLine] = {}
+class Pending:
+    """What waits, by instance. Large payloads are read when it is taken."""
 
-    def of(instance_id: str) -> PendingLine:
-        return found.setdefault(instance_id, PendingLine(instance_id=instance_id))
+    def __init__(self, hub: TaskHub, leases: Sequence[Lease]) -> None:
+        self._hub = hub
+        self._leases = leases
+        self._lines: dict[str, PendingLine] = {}
+        self._withheld: set[str] = set()
 
-    for lease in leases:
-        recovered = await hub.recover(lease, _END_OF_TIME)
-        for mail in recovered.mail:
-            message, event = mail.message, mail.message.event
-            if isinstance(event, TimerFired):
-                # The way in which timers of a former host come back.
-                timer = TimerTask(
-                    instance_id=message.instance_id,
-                    execution_id=message.execution_id,
-                    task_id=event.task_id,
-                    fire_at=event.fire_at,
-                )
-                of(message.instance_id).timers.append(timer)
-            else:
-                of(message.instance_id).mail.append(message)
-        for timer in recovered.timers:
-            of(timer.instance_id).timers.append(timer)
-        for activity in recovered.activities:
-            of(activity.instance_id).activities.append(activity)
-    for line in found.values():
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def __iter__(self) -> Iterator[str]:
+        """The instances for which something waits, as of now."""
+        return iter(list(self._lines))
+
+    async def read(self) -> None:
+        """Recover the partitions; from now on the attempts of their activities are one more."""
+        for lease in self._leases:
+            recovered = await self._hub.recover(lease, _END_OF_TIME)
+            for mail in recovered.mail:
+                self._add_mail(mail)
+            for timer in recovered.timers:
+                self._of(timer.instance_id).timers.append(timer)
+            for activity in recovered.activities:
+                self._of(activity.instance_id).activities.append(activity)
+
+    def _add_mail(self, mail: Mail) -> None:
+        message, event = mail.message, mail.message.event
+        if mail.withheld:
+            self._withheld.add(message.id)
+        if isinstance(event, TimerFired):
+            # The way in which timers of a former host come back.
+            timer = TimerTask(
+                instance_id=message.instance_id,
+                execution_id=message.execution_id,
+                task_id=event.task_id,
+                fire_at=event.fire_at,
+            )
+            self._of(message.instance_id).timers.append(timer)
+        else:
+            self._of(message.instance_id).mail.append(message)
+
+    def _of(self, instance_id: str) -> PendingLine:
+        return self._lines.setdefault(instance_id, PendingLine(instance_id=instance_id))
+
+    async def take(self, instance_id: str) -> PendingLine:
+        """What waits for an instance, whole; it is taken once."""
+        line = self._lines.pop(instance_id, None) or PendingLine(instance_id=instance_id)
         line.timers.sort(key=lambda timer: (timer.fire_at, timer.task_id))
         line.activities.sort(key=lambda activity: (activity.execution_id, activity.task_id))
+        lease = self._leases[partition_of(instance_id, len(self._leases))]
+        for at, message in enumerate(line.mail):
+            if message.id in self._withheld:
+                mail = await self._hub.read_mail(lease, message.id)
+                line.mail[at] = _there(mail, message.id).message
+        for at, call in enumerate(line.activities):
+            if call.withheld:
+                key = TaskKey(instance_id, call.execution_id, call.task_id)
+                whole = _there(await self._hub.read_activity(key), call.name)
+                line.activities[at] = replace(call, input=whole.input, withheld=False)
+        return line
+
+
+def _there(found: T | None, what: str) -> T:
+    if found is None:
+        raise InternalError(f"'{what}' is gone, and nobody was there")
+    return found
+
+
+async def pending(hub: TaskHub, leases: Sequence[Lease]) -> Pending:
+    """What waits in these partitions, which are all."""
+    found = Pending(hub, leases)
+    await found.read()
     return found
 
 

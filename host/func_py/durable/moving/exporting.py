@@ -88,12 +88,13 @@ async def export_hub(
             )
         )
         async for reading in _readings(hub):
-            line = pending.pop(reading.instance_id, PendingLine(instance_id=reading.instance_id))
+            line = await pending.take(reading.instance_id)
             await _write_instance(reading, line, writer, is_exact=is_exact)
             progress(writer.counts.instances, total)
-        for line in pending.values():
+        for instance_id in pending:
             # Only entities get mail before they exist; the rest was meant for what is gone.
-            if line.instance_id.startswith("@"):
+            if instance_id.startswith("@"):
+                line = await pending.take(instance_id)
                 writer.write(PendingLine(instance_id=line.instance_id, mail=line.mail))
         await contents.refuse_company(hub, info, host)
         if set(leases) != set(await hub.renew()):
@@ -108,7 +109,7 @@ async def export_hub(
 
 async def _all_pending(
     hub: TaskHub, leases: list[Lease], clock: Clock, waiting: Waiting
-) -> dict[str, PendingLine]:
+) -> contents.Pending:
     """What waits, by instance, also what cannot be read at first (clause 31)."""
     since = clock.now()
     is_told = False

@@ -159,8 +159,8 @@ async def _compare(hub: TaskHub, leases: list[Lease], file: HubFile, expected: S
         if not entry.is_last:
             return True
         del readings[entry.instance_id]
-        nothing = PendingLine(instance_id=entry.instance_id)
-        found, told = pending.pop(entry.instance_id, nothing), entry.pending or nothing
+        found = await pending.take(entry.instance_id)
+        told = entry.pending or PendingLine(instance_id=entry.instance_id)
         hidden += len(told.timers) - len(found.timers)
         return (
             reading.is_at_end

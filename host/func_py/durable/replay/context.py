@@ -211,6 +211,9 @@ class RecordingContext(ExplainingContext):
             case CallActivityAction() | CallActivityWithRetryAction():
                 name = plain_text(action.function_name)
                 decision = ScheduleActivity(task_id=task_id, name=name, input=action.input_)
+                if isinstance(action, CallActivityAction):
+                    # The task keeps its action while it is open; a retry alone needs it again.
+                    action.input_ = None
             case CreateTimerAction():
                 self._note_timer(task_id, printed_time(action.fire_at))
                 if action.is_cancelled:

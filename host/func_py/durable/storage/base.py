@@ -101,6 +101,11 @@ CONTRACT
 31. Without Capability.TRANSACTIONS, mail and activities that a dead host had in its hands may be
     absent from `recover` for a while. `unseen` counts what is stored and cannot be read now; once a
     partition has been ours for the time that it names, only timers are (clause 12).
+32. Payloads (input, result) of more than `HubInfo.payload_limit` characters are withheld, so that
+    what waits does not fill the memory: messages and activities are given without them and say so
+    (`withheld`). `read_mail` and `read_activity` give what was withheld whole, for as long as it is
+    stored. Where the limit is None nothing is withheld. Histories and records that are asked for
+    are whole, but for what a query does without (`InstanceQuery.inputs`, `outputs`).
 """
 
 from __future__ import annotations
@@ -167,13 +172,16 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
     """A message delivered to the owner under `epoch`; stale when the lease has changed since.
 
     `token` is set on the start message of an instance that has had no turn yet: with it the first
-    turn needs no `load`. A provider without Capability.TRANSACTIONS may leave it out.
+    turn needs no `load`. A provider without Capability.TRANSACTIONS may leave it out; all leave it
+    out when the payload is withheld.
     """
 
     partition: int
     epoch: int
     message: Message
     token: Token | None = None
+    withheld: bool = False
+    """The event has a payload, which is not in it (clause 32)."""
 
 
 class Turn(msgspec.Struct, kw_only=True):
@@ -281,6 +289,10 @@ class InstanceQuery:
     prefix: str = ""
     page_size: int = 100
     continuation: str = ""
+    inputs: bool = True
+    """False: large inputs may be left out of the records."""
+    outputs: bool = True
+    """False: large outputs may be left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +312,8 @@ class HubInfo:
     location: str
     partition_count: int
     capabilities: frozenset[Capability]
+    payload_limit: int | None = None
+    """Characters; see clause 32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -459,6 +473,13 @@ class TaskHub(Protocol):
         """
         ...
 
+    async def read_mail(self, lease: Lease, message_id: str) -> Mail | None:
+        """A message of our partition that was delivered without its payload, or None.
+
+        It has the token that it would have had. Contract: 32.
+        """
+        ...
+
     async def timers(self, lease: Lease, after: datetime, until: datetime) -> Sequence[TimerTask]:
         """Stored timers of the partition that become due in that span. Contract: 13."""
         ...
@@ -494,6 +515,10 @@ class TaskHub(Protocol):
         Returns:
             One or more, in no particular order. May be called by one task only.
         """
+        ...
+
+    async def read_activity(self, key: TaskKey) -> ActivityTask | None:
+        """An activity that was given without its input, or None. Contract: 32."""
         ...
 
     async def complete_activity(self, key: TaskKey, result: Message) -> bool:

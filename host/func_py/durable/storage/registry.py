@@ -19,6 +19,9 @@ GROUP = "func_py.storage"
 
 DEFAULT_PARTITION_COUNT = 4
 
+DEFAULT_PAYLOAD_LIMIT = 64 * 1024
+"""Characters. A smaller payload costs less in memory than reading it once more costs in time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSettings:
@@ -28,6 +31,8 @@ class HubSettings:
     state_dir: Path
     """Where an embedded provider keeps its files; made when it does not exist."""
     partition_count: int = DEFAULT_PARTITION_COUNT
+    payload_limit: int = DEFAULT_PAYLOAD_LIMIT
+    """Longer inputs and results wait in the store alone, where the provider can do that."""
     uses_app_lease: bool = True
     """Only the hosts of one app may work on the hub, where the provider knows of apps."""
     options: Mapping[str, object] = field(default_factory=dict)

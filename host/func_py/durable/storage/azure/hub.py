@@ -355,6 +355,10 @@ class AzureTaskHub:
             if mail:
                 return mail
 
+    async def read_mail(self, lease: Lease, message_id: str) -> Mail | None:
+        """See `TaskHub.read_mail`; nothing is withheld here."""
+        return None
+
     async def timers(self, lease: Lease, after: datetime, until: datetime) -> Sequence[TimerTask]:
         """See `TaskHub.timers`."""
         control = self._opened.mailroom.control(lease)
@@ -397,6 +401,10 @@ class AzureTaskHub:
             await work.offer([call.key for call in found])
             return []
         return found
+
+    async def read_activity(self, key: TaskKey) -> ActivityTask | None:
+        """See `TaskHub.read_activity`; nothing is withheld here."""
+        return None
 
     async def complete_activity(self, key: TaskKey, result: Message) -> bool:
         """See `TaskHub.complete_activity`."""

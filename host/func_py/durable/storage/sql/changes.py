@@ -12,25 +12,28 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from func_py.durable.model import (
     ExecutionStarted,
     Message,
     RuntimeStatus,
     encode_event,
     pending_state,
+    without_payload,
 )
 from func_py.durable.model.state import InstanceState
 from func_py.durable.storage.base import Committed, Lost, LostReason, Mail, TaskKey, Turn
-from func_py.durable.storage.sql.connection import Connection
+from func_py.durable.storage.sql.connection import Connection, Step
 from func_py.durable.storage.sql.queries import Row
 from func_py.durable.storage.sql.rows import (
     SqlToken,
     activity_row,
-    encode_text,
     history_rows,
     new_instance_row,
     origin_of,
-    progress_text,
+    origin_row,
+    progress_values,
     to_micros,
 )
 from func_py.errors import InstanceAlreadyExists, InstanceNotFinished
@@ -80,6 +83,8 @@ class Site:
     """Raises ValueError for an id that cannot be one."""
     new_number: Callable[[], int]
     """Numbers a new record; no two are equal in the life of the hub."""
+    payload_limit: int
+    """Longer payloads have columns of their own."""
 
 
 class Born(NamedTuple):
@@ -87,6 +92,7 @@ class Born(NamedTuple):
 
     number: int
     state: InstanceState
+    payload_limit: int
 
     @property
     def token(self) -> SqlToken:
@@ -96,12 +102,16 @@ class Born(NamedTuple):
 
 
 class Posted(NamedTuple):
-    """A message to be stored; a start message comes with the record it begins."""
+    """A message to be stored; a start message comes with the record it begins.
+
+    `whole`: the event with its payload, where that is withheld; `message` and `body` are without.
+    """
 
     message: Message
     partition: int
     body: str
     born: Born | None = None
+    whole: str | None = None
 
 
 class Change:
@@ -155,10 +165,17 @@ class Change:
         self._post(message, state, site)
 
     def _post(self, message: Message, state: InstanceState | None, site: Site) -> None:
-        born = None if state is None else Born(site.new_number(), state)
+        limit = site.payload_limit
+        born = None if state is None else Born(site.new_number(), state, limit)
         body = encode_event(message.event).decode()
+        whole = None
+        if len(body) > limit:
+            light = without_payload(message.event, limit)
+            if light is not None:
+                message = replace(message, event=light)
+                body, whole = encode_event(light).decode(), body
         partition = site.partition_of(message.instance_id)
-        self.messages.append(Posted(message, partition, body, born))
+        self.messages.append(Posted(message, partition, body, born, whole))
 
 
 class SendChange(Change):
@@ -224,14 +241,15 @@ class TurnChange(Change):
         turns = 0 if token is None else token.turns
         first = 0 if token is None or turn.replaces_history else token.history_length
         length = first + len(turn.events)
+        limit = site.payload_limit
         self._token = SqlToken(number, turns + 1, state.execution_id, length, origin)
 
         self.add("fence_partitions", [(lease.partition, lease.epoch, site.host_id)])
         if token is None:
-            self.add("insert_instances", [new_instance_row(number, state, 1, length)])
+            self.add("insert_instances", [new_instance_row(number, state, 1, length, limit)])
         else:
-            progress = progress_text(state)
-            row = (number, turns, state.execution_id, length, state.status.value, progress)
+            progress, output = progress_values(state, limit)
+            row = (number, turns, state.execution_id, length, state.status.value, progress, output)
             self.add("update_instances", [row])
             if turn.replaces_history:
                 self.add("delete_histories", [(number,)])
@@ -242,7 +260,7 @@ class TurnChange(Change):
             if turn.drop_activities:
                 self.add("delete_activities_of_executions", [(number, token.execution_id)])
         if token is None or token.origin != origin:
-            self.add("upsert_origins", [(number, encode_text(origin))])
+            self.add("upsert_origins", [origin_row(number, origin, limit)])
         if turn.consumed:
             self.add("delete_messages", [(message_id,) for message_id in turn.consumed])
         if turn.taken:
@@ -261,10 +279,10 @@ class TurnChange(Change):
                 ],
             )
         if turn.activities:
-            holder = site.host_id
+            place = (lease.partition, site.host_id, limit)
             self.add(
                 "insert_activities",
-                [activity_row(number, call, lease.partition, holder) for call in turn.activities],
+                [activity_row(number, call, *place) for call in turn.activities],
             )
         for message in turn.messages:
             self.post(message, site)
@@ -299,42 +317,57 @@ class Batch:
                 self._rows[name] += rows
         for posted in self._posted:
             if posted.born is not None:
-                number, state = posted.born
-                self._rows["insert_instances"].append(new_instance_row(number, state, 0, 0))
-                self._rows["upsert_origins"].append((number, encode_text(origin_of(state))))
+                number, state, limit = posted.born
+                self._rows["insert_instances"].append(new_instance_row(number, state, 0, 0, limit))
+                self._rows["upsert_origins"].append(origin_row(number, origin_of(state), limit))
         if "fence_partitions" in self._rows:
             # Turns of one partition share its fence.
             self._rows["fence_partitions"] = list(dict.fromkeys(self._rows["fence_partitions"]))
 
-    def store(self, connection: Connection, held: Mapping[int, int]) -> list[Mail]:
+    def store(
+        self,
+        connection: Connection,
+        held: Mapping[int, int],
+        mail: list[Mail],
+        *,
+        ends: bool = False,
+    ) -> None:
         """Execute everything; raises Missed, or what the driver raises for a refused value.
 
         Args:
             connection: In a transaction.
             held: Partition to epoch, for those whose mail is delivered in memory.
-
-        Returns:
-            The mail for partitions that are held.
+            mail: Receives that mail, for when the transaction is committed.
+            ends: Nothing follows in the transaction.
         """
         messages = [_message_row(posted, held) for posted in self._posted]
-        steps = [(name, self._rows[name]) for name in _STATEMENTS if name in self._rows]
+        steps = [
+            Step(name, self._rows[name], reason is not None)
+            for name, reason in _STATEMENTS.items()
+            if name in self._rows
+        ]
         if messages and not self._alone:
-            steps.append((_MESSAGES, messages))
-        for (name, rows), hit in zip(steps, connection.execute_all(steps), strict=True):
-            reason = _STATEMENTS.get(name)
-            if hit != len(rows) and (reason is not None or name == _MESSAGES):
-                raise Missed(reason)
-        stored = self._posted
+            steps.append(Step(_MESSAGES, messages, True))
+        if not self._alone:
+            # Before it is done: when the answer to it is lost, this must be known.
+            self._note_stored(self._posted, held, mail)
+        for step, hit in zip(steps, connection.execute_all(steps, ends=ends), strict=True):
+            if step.is_exact and hit != len(step.rows):
+                raise Missed(_STATEMENTS.get(step.name))
         if self._alone:
             stored = [
                 posted
                 for posted, row in zip(self._posted, messages, strict=True)
                 if connection.execute_rows(_MESSAGES, [row]) == 1
             ]
-        mail = [m for m in (_mail(posted, held) for posted in stored) if m is not None]
+            self._note_stored(stored, held, mail)
+
+    def _note_stored(
+        self, stored: Sequence[Posted], held: Mapping[int, int], mail: list[Mail]
+    ) -> None:
+        mail += [m for m in (_mail(posted, held) for posted in stored) if m is not None]
         for change in self._changes:
             change.stored()
-        return mail
 
 
 def _message_row(posted: Posted, held: Mapping[int, int]) -> Row:
@@ -346,6 +379,7 @@ def _message_row(posted: Posted, held: Mapping[int, int]) -> Row:
         message.execution_id,
         message.sender,
         posted.body,
+        posted.whole,
         held.get(posted.partition, 0),
     )
 
@@ -354,8 +388,15 @@ def _mail(posted: Posted, held: Mapping[int, int]) -> Mail | None:
     epoch = held.get(posted.partition)
     if epoch is None:
         return None
-    token = None if posted.born is None else posted.born.token
-    return Mail(partition=posted.partition, epoch=epoch, message=posted.message, token=token)
+    withheld = posted.whole is not None
+    token = None if posted.born is None or withheld else posted.born.token
+    return Mail(
+        partition=posted.partition,
+        epoch=epoch,
+        message=posted.message,
+        token=token,
+        withheld=withheld,
+    )
 
 
 class Found(NamedTuple):

@@ -39,6 +39,7 @@ from func_py.durable.storage.base import (
     Unseen,
     Whereabouts,
 )
+from func_py.durable.storage.registry import DEFAULT_PAYLOAD_LIMIT
 from func_py.durable.storage.sql.changes import (
     Change,
     CompleteChange,
@@ -51,7 +52,14 @@ from func_py.durable.storage.sql.changes import (
 from func_py.durable.storage.sql.connection import Connection, Dialect
 from func_py.durable.storage.sql.ownership import News, Ownership
 from func_py.durable.storage.sql.readers import Readers
-from func_py.durable.storage.sql.reads import decode_position, history_page, load, query_page
+from func_py.durable.storage.sql.reads import (
+    decode_position,
+    history_page,
+    load,
+    query_page,
+    whole_activity,
+    whole_mail,
+)
 from func_py.durable.storage.sql.rows import (
     HistoryPosition,
     holder_rows,
@@ -85,6 +93,7 @@ class SqlTaskHub:
         partition_count: Of a hub that is created; what an existing one must have.
         poll_interval: How often an idle hub looks for messages that other processes stored.
         first_look: How soon after something happened, where nobody rings; the same by default.
+        payload_limit: Characters of an input or result; longer ones are withheld (clause 32).
     """
 
     def __init__(
@@ -94,6 +103,7 @@ class SqlTaskHub:
         partition_count: int,
         poll_interval: timedelta = timedelta(seconds=1),
         first_look: timedelta | None = None,
+        payload_limit: int = DEFAULT_PAYLOAD_LIMIT,
     ) -> None:
         self._dialect = dialect
         self._name = name
@@ -107,7 +117,8 @@ class SqlTaskHub:
         self._offered = asyncio.Event()
         self._hosts_changed = asyncio.Event()
         self._partition_of = functools.lru_cache(8192)(self._find_partition)
-        self._site = Site("", self._partition_of, lambda: 0)
+        self._payload_limit = payload_limit
+        self._site = Site("", self._partition_of, lambda: 0, payload_limit)
 
     # ---- hub -------------------------------------------------------------------------------
 
@@ -130,13 +141,14 @@ class SqlTaskHub:
         if self._dialect.bell is not None:
             asyncio.get_running_loop().add_reader(self._dialect.bell, self._rung)
         numbers = itertools.count(number << _NUMBER_BITS)
-        self._site = Site(host.host_id, self._partition_of, numbers.__next__)
+        self._site = Site(host.host_id, self._partition_of, numbers.__next__, self._payload_limit)
         return HubInfo(
             name=self._name,
             provider=self._dialect.provider,
             location=self._dialect.location,
             partition_count=self._partition_count,
             capabilities=frozenset({Capability.TRANSACTIONS}),
+            payload_limit=self._payload_limit,
         )
 
     async def close(self) -> None:
@@ -258,6 +270,10 @@ class SqlTaskHub:
         mail, self._mail = self._mail, []
         return mail
 
+    async def read_mail(self, lease: Lease, message_id: str) -> Mail | None:
+        """See `TaskHub.read_mail`."""
+        return await self._readers.read(lambda c: whole_mail(c, lease, message_id))
+
     async def timers(self, lease: Lease, after: datetime, until: datetime) -> Sequence[TimerTask]:
         """See `TaskHub.timers`."""
         span = (to_micros(after), to_micros(until))
@@ -299,6 +315,10 @@ class SqlTaskHub:
             if claimed:
                 return claimed
             await self._offered.wait()
+
+    async def read_activity(self, key: TaskKey) -> ActivityTask | None:
+        """See `TaskHub.read_activity`."""
+        return await self._readers.read(lambda c: whole_activity(c, key))
 
     async def complete_activity(self, key: TaskKey, result: Message) -> bool:
         """See `TaskHub.complete_activity`."""

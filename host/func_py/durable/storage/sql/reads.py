@@ -6,13 +6,18 @@ import base64
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec.structs import replace
 
+from func_py.durable.model import ActivityTask
 from func_py.durable.storage.base import (
     PAGE_BYTES,
     HistoryPage,
     InstancePage,
     InstanceQuery,
+    Lease,
     Loaded,
+    Mail,
+    TaskKey,
 )
 from func_py.durable.storage.sql.connection import Connection
 from func_py.durable.storage.sql.rows import (
@@ -20,8 +25,10 @@ from func_py.durable.storage.sql.rows import (
     InstanceRow,
     encode_text,
     instance_rows,
+    read_activity,
     read_history,
     read_instance,
+    read_mail,
     text_rows,
     to_micros,
 )
@@ -41,10 +48,10 @@ def load(connection: Connection, instance_id: str, *, history: bool) -> Loaded |
         row = connection.row("instance", instance_id)
     if row is None:
         return None
-    state, token = read_instance(row[:9])
+    state, token = read_instance(row[:11])
     if not history:
         return Loaded(state, token, [])
-    events = read_history(text_rows.decode(row[9]))
+    events = read_history(text_rows.decode(row[11]))
     start = HistoryPosition(token.number, token.execution_id, token.turns, 0)
     return Loaded(state, token, events, start.after(events, token.history_length))
 
@@ -65,6 +72,22 @@ def history_page(
     return HistoryPage(events, after.after(events, row[3]))
 
 
+def whole_mail(connection: Connection, lease: Lease, message_id: str) -> Mail | None:
+    """See `TaskHub.read_mail`."""
+    row = connection.row("whole_message", message_id)
+    return None if row is None else read_mail(row, lease.partition, lease.epoch)
+
+
+def whole_activity(connection: Connection, key: TaskKey) -> ActivityTask | None:
+    """See `TaskHub.read_activity`."""
+    row = connection.row("whole_activity", key.instance_id, key.execution_id, key.task_id)
+    if row is None:
+        return None
+    instance_id, execution_id, task_id, attempt, body, large_input = row
+    task = read_activity((instance_id, execution_id, task_id, attempt, body, 0))
+    return task if large_input is None else replace(task, input=large_input)
+
+
 def query_page(
     connection: Connection, query: InstanceQuery, after: tuple[int, str] | None
 ) -> InstancePage:
@@ -83,6 +106,8 @@ def query_page(
         query.prefix,
         encode_text(sorted(query.statuses)) if query.statuses else "",
         query.page_size + 1,
+        int(query.inputs),
+        int(query.outputs),
     )
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]

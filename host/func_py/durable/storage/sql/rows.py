@@ -104,18 +104,19 @@ class _Call(msgspec.Struct, frozen=True, omit_defaults=True):
     trace: TraceContext | None = None
 
 
-InstanceRow: TypeAlias = tuple[int, str, str, int, int, int, str, str, str]
-"""number, instance id, execution id, turns, history length, created at, status, progress, origin"""
+InstanceRow: TypeAlias = tuple[int, str, str, int, int, int, str, str, str, str | None, str | None]
+"""number, instance id, execution id, turns, history length, created at, status, progress, origin;
+input and output where they are large"""
 
-MessageRow: TypeAlias = tuple[str, str, str, str, str, int | None, str | None, str | None]
-"""id, instance id, execution id, sender, event; number, execution id and origin of the target when
-it has had no turn yet"""
+MessageRow: TypeAlias = tuple[str, str, str, str, str, int, int | None, str | None, str | None]
+"""id, instance id, execution id, sender, event, whether that is without its payload; number,
+execution id and origin of the target when it has had no turn yet"""
 
 TimerRow: TypeAlias = tuple[str, str, int, int]
 """instance id, execution id, task id, due time"""
 
-ActivityRow: TypeAlias = tuple[str, str, int, int, str]
-"""instance id, execution id, task id, attempt, call"""
+ActivityRow: TypeAlias = tuple[str, str, int, int, str, int]
+"""instance id, execution id, task id, attempt, call, whether that is without its input"""
 
 HostRow: TypeAlias = tuple[str, str, int, str]
 """host id, boot id, started at, functions"""
@@ -158,21 +159,31 @@ def origin_of(state: InstanceState) -> Origin:
     return Origin(state.name, state.version, state.input, state.parent, state.tags, state.trace)
 
 
-def progress_text(state: InstanceState) -> str:
-    """The column that turns change."""
-    return encode_text(
-        Progress(
-            state.last_updated_at,
-            state.completed_at,
-            state.output,
-            state.custom_status,
-            state.failure,
-            state.entity,
-        )
+def origin_row(number: int, origin: Origin, limit: int) -> Row:
+    """A row for `upsert_origins`; an input of more than `limit` characters has its own column."""
+    if origin.input is None or len(origin.input) <= limit:
+        return number, encode_text(origin), None
+    return number, encode_text(replace(origin, input=None)), origin.input
+
+
+def progress_values(state: InstanceState, limit: int) -> tuple[str, str | None]:
+    """The columns that turns change: all but a large output, and that."""
+    output = state.output
+    is_large = output is not None and len(output) > limit
+    progress = Progress(
+        state.last_updated_at,
+        state.completed_at,
+        None if is_large else output,
+        state.custom_status,
+        state.failure,
+        state.entity,
     )
+    return encode_text(progress), output if is_large else None
 
 
-def new_instance_row(number: int, state: InstanceState, turns: int, history_length: int) -> Row:
+def new_instance_row(
+    number: int, state: InstanceState, turns: int, history_length: int, limit: int
+) -> Row:
     """A row for `insert_instances`."""
     return (
         number,
@@ -183,7 +194,7 @@ def new_instance_row(number: int, state: InstanceState, turns: int, history_leng
         state.instance_id.startswith("@"),
         to_micros(state.created_at),
         state.status.value,
-        progress_text(state),
+        *progress_values(state, limit),
     )
 
 
@@ -204,8 +215,9 @@ def history_rows(number: int, first: int, events: Sequence[HistoryEvent]) -> lis
     return rows
 
 
-def activity_row(number: int, task: ActivityTask, partition: int, holder: str) -> Row:
-    """A row for `insert_activities`."""
+def activity_row(number: int, task: ActivityTask, partition: int, holder: str, limit: int) -> Row:
+    """A row for `insert_activities`; an input longer than `limit` has a column of its own."""
+    is_large = task.input is not None and len(task.input) > limit
     return (
         number,
         task.execution_id,
@@ -213,15 +225,22 @@ def activity_row(number: int, task: ActivityTask, partition: int, holder: str) -
         partition,
         task.attempt,
         holder,
-        encode_text(_Call(task.name, task.input, task.trace)),
+        encode_text(_Call(task.name, None if is_large else task.input, task.trace)),
+        task.input if is_large else None,
     )
+
+
+def read_origin(body: str, input_: str | None) -> Origin:
+    """Back from `origin_row`; `input_` is needed when it is large."""
+    origin = _origin.decode(body)
+    return origin if input_ is None else replace(origin, input=input_)
 
 
 def read_instance(row: InstanceRow) -> tuple[InstanceState, SqlToken]:
     """The record and the fence of a stored instance."""
     number, instance_id, execution_id, turns, history_length, created_at = row[:6]
-    status, progress, origin = row[6:]
-    born = _origin.decode(origin)
+    status, progress, origin, large_input, large_output = row[6:]
+    born = read_origin(origin, large_input)
     now = _progress.decode(progress)
     state = InstanceState(
         instance_id=instance_id,
@@ -233,7 +252,7 @@ def read_instance(row: InstanceRow) -> tuple[InstanceState, SqlToken]:
         completed_at=now.completed_at,
         version=born.version,
         input=born.input,
-        output=now.output,
+        output=now.output if large_output is None else large_output,
         custom_status=now.custom_status,
         failure=now.failure,
         parent=born.parent,
@@ -254,17 +273,19 @@ def read_history(bodies: Sequence[str]) -> list[HistoryEvent]:
 
 def read_mail(row: MessageRow, partition: int, epoch: int) -> Mail:
     """A stored message as it is delivered; with a token when it starts an instance."""
-    message_id, instance_id, execution_id, sender, body = row[:5]
-    number, new_execution_id, origin = row[5:]
+    message_id, instance_id, execution_id, sender, body, withheld = row[:6]
+    number, new_execution_id, origin = row[6:]
     event = decode_event(body)
     token = None
     if (
         isinstance(event, ExecutionStarted)
         and number is not None
         and origin is not None
+        and not withheld
         and event.execution_id == new_execution_id
     ):
-        token = SqlToken(number, 0, new_execution_id, 0, _origin.decode(origin))
+        # A large input is stored once more beside the record, where it need not be read from.
+        token = SqlToken(number, 0, new_execution_id, 0, read_origin(origin, event.input))
     message = Message(
         id=message_id,
         instance_id=instance_id,
@@ -272,7 +293,9 @@ def read_mail(row: MessageRow, partition: int, epoch: int) -> Mail:
         execution_id=execution_id,
         sender=sender,
     )
-    return Mail(partition=partition, epoch=epoch, message=message, token=token)
+    return Mail(
+        partition=partition, epoch=epoch, message=message, token=token, withheld=bool(withheld)
+    )
 
 
 def read_timer(row: TimerRow) -> TimerTask:
@@ -288,7 +311,7 @@ def read_timer(row: TimerRow) -> TimerTask:
 
 def read_activity(row: ActivityRow) -> ActivityTask:
     """A stored activity call."""
-    instance_id, execution_id, task_id, attempt, body = row
+    instance_id, execution_id, task_id, attempt, body, withheld = row
     call = _call.decode(body)
     return ActivityTask(
         instance_id=instance_id,
@@ -298,6 +321,7 @@ def read_activity(row: ActivityRow) -> ActivityTask:
         input=call.input,
         attempt=attempt,
         trace=call.trace,
+        withheld=bool(withheld),
     )
 
 

@@ -53,7 +53,12 @@ class MssqlProvider:
             creates_database=_creates_database(settings),
         )
         return SqlTaskHub(
-            dialect, settings.hub, settings.partition_count, LONGEST_LOOK, first_look=FIRST_LOOK
+            dialect,
+            settings.hub,
+            settings.partition_count,
+            LONGEST_LOOK,
+            first_look=FIRST_LOOK,
+            payload_limit=settings.payload_limit,
         )
 
 

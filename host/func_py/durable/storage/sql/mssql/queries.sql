@@ -254,13 +254,13 @@ from {rows} inner loop join {schema}.partitions p
 -- ---- instances ---------------------------------------------------------------------------------
 
 -- name: insert_instances
--- rows: number bigint, instance_id nvarchar(451), execution_id nvarchar(431), turns bigint, history_length int, is_entity bit, created_at bigint, status nvarchar(50), progress nvarchar(max)
+-- rows: number bigint, instance_id nvarchar(451), execution_id nvarchar(431), turns bigint, history_length int, is_entity bit, created_at bigint, status nvarchar(50), progress nvarchar(max), large_output nvarchar(max)
 insert into {schema}.instances (
     hub, number, instance_id, execution_id, turns, history_length, is_entity, created_at, status,
-    progress)
+    progress, large_output)
 select
     {hub}, rows.number, rows.instance_id, rows.execution_id, rows.turns, rows.history_length,
-    rows.is_entity, rows.created_at, rows.status, rows.progress
+    rows.is_entity, rows.created_at, rows.status, rows.progress, rows.large_output
 from {rows}
 where not exists (
     select 1 from {schema}.instances i with (updlock, holdlock)
@@ -268,23 +268,25 @@ where not exists (
 order by rows.instance_id {binary}
 
 -- name: update_instances
--- rows: number bigint, fence_turns bigint, execution_id nvarchar(431), history_length int, status nvarchar(50), progress nvarchar(max)
+-- rows: number bigint, fence_turns bigint, execution_id nvarchar(431), history_length int, status nvarchar(50), progress nvarchar(max), large_output nvarchar(max)
 update i set
     execution_id = rows.execution_id,
     turns = i.turns + 1,
     history_length = rows.history_length,
     status = rows.status,
-    progress = rows.progress
+    progress = rows.progress,
+    large_output = rows.large_output
 from {rows} inner loop join {schema}.instances i
   on i.number = rows.number and i.turns = rows.fence_turns
 
 -- name: upsert_origins
--- rows: number bigint, body nvarchar(max)
+-- rows: number bigint, body nvarchar(max), large_input nvarchar(max)
 merge into {schema}.origins with (holdlock) as o
-using (select number, body from {rows}) as new
+using (select number, body, large_input from {rows}) as new
 on o.number = new.number
-when matched then update set body = new.body
-when not matched then insert (number, body) values (new.number, new.body);
+when matched then update set body = new.body, large_input = new.large_input
+when not matched then
+    insert (number, body, large_input) values (new.number, new.body, new.large_input);
 
 -- name: instance_status
 select number, execution_id, status
@@ -293,13 +295,13 @@ where i.hub = {hub} and i.instance_id = $1 and i.instance_id + '.' = $1 + '.'
 
 -- name: instance
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
-       i.progress, o.body
+       i.progress, o.body, o.large_input, i.large_output
 from {schema}.instances i join {schema}.origins o on o.number = i.number
 where i.hub = {hub} and i.instance_id = $1 and i.instance_id + '.' = $1 + '.'
 
 -- name: instance_with_history
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
-       i.progress, o.body,
+       i.progress, o.body, o.large_input, i.large_output,
        coalesce(
            (select '[' + string_agg(cast('"' as nvarchar(max)) + string_escape(page.body, 'json')
                                     + '"', ',') within group (order by page.first_event) + ']'
@@ -319,7 +321,8 @@ where i.hub = {hub} and i.instance_id = $1 and i.instance_id + '.' = $1 + '.'
 -- name: query_instances
 select top (cast($8 as bigint))
     i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
-    i.progress, o.body
+    i.progress, o.body, case when $9 = 1 then o.large_input end,
+    case when $10 = 1 then i.large_output end
 from {schema}.instances i join {schema}.origins o on o.number = i.number
 where i.hub = {hub} and i.is_entity = $1
   and i.created_at >= $2 and i.created_at <= $3
@@ -380,12 +383,12 @@ select number, first_event, body from {rows}
 -- ---- messages ----------------------------------------------------------------------------------
 
 -- name: insert_messages
--- rows: id nvarchar(801), partition int, instance_id nvarchar(451), execution_id nvarchar(431), sender nvarchar(451), event nvarchar(max), delivered_epoch bigint, position int
+-- rows: id nvarchar(801), partition int, instance_id nvarchar(451), execution_id nvarchar(431), sender nvarchar(451), event nvarchar(max), whole nvarchar(max), delivered_epoch bigint, position int
 insert into {schema}.messages (
-    hub, id, partition, instance_id, execution_id, sender, event, delivered_epoch)
+    hub, id, partition, instance_id, execution_id, sender, event, whole, delivered_epoch)
 select
     {hub}, rows.id, rows.partition, rows.instance_id, rows.execution_id, rows.sender, rows.event,
-    rows.delivered_epoch
+    rows.whole, rows.delivered_epoch
 from {rows}
 where (left(rows.instance_id, 1) = '@' or exists (
         select 1 from {schema}.instances i
@@ -401,7 +404,8 @@ delete m
 from {rows} inner loop join {schema}.messages m on m.hub = {hub} and m.id = rows.id {binary}
 
 -- name: pending_messages
-select m.id, m.instance_id, m.execution_id, m.sender, m.event, i.number, i.execution_id, o.body
+select m.id, m.instance_id, m.execution_id, m.sender, m.event,
+       case when m.whole is null then 0 else 1 end, i.number, i.execution_id, o.body
 from {schema}.messages m
 left join {schema}.instances i
   on i.hub = {hub} and i.instance_id = m.instance_id and i.turns = 0
@@ -410,13 +414,23 @@ where m.hub = {hub} and m.partition = $1
 order by m.seq
 
 -- name: undelivered_messages
-select m.id, m.instance_id, m.execution_id, m.sender, m.event, i.number, i.execution_id, o.body
+select m.id, m.instance_id, m.execution_id, m.sender, m.event,
+       case when m.whole is null then 0 else 1 end, i.number, i.execution_id, o.body
 from {schema}.messages m
 left join {schema}.instances i
   on i.hub = {hub} and i.instance_id = m.instance_id and i.turns = 0
 left join {schema}.origins o on o.number = i.number
 where m.hub = {hub} and m.partition = $1 and m.delivered_epoch = 0
 order by m.seq
+
+-- name: whole_message
+select m.id, m.instance_id, m.execution_id, m.sender, coalesce(m.whole, m.event), 0, i.number,
+       i.execution_id, o.body
+from {schema}.messages m
+left join {schema}.instances i
+  on i.hub = {hub} and i.instance_id = m.instance_id and i.turns = 0
+left join {schema}.origins o on o.number = i.number
+where m.hub = {hub} and m.id = $1
 
 -- name: note_pending
 update {schema}.messages set delivered_epoch = $1
@@ -459,10 +473,11 @@ order by t.fire_at, t.number, t.task_id
 -- ---- activities --------------------------------------------------------------------------------
 
 -- name: insert_activities
--- rows: number bigint, execution_id nvarchar(431), task_id int, partition int, attempt int, holder nvarchar(201), body nvarchar(max)
+-- rows: number bigint, execution_id nvarchar(431), task_id int, partition int, attempt int, holder nvarchar(201), body nvarchar(max), large_input nvarchar(max)
 insert into {schema}.activities (
-    hub, number, execution_id, task_id, partition, attempt, holder, body)
-select {hub}, number, execution_id, task_id, partition, attempt, holder, body from {rows}
+    hub, number, execution_id, task_id, partition, attempt, holder, body, large_input)
+select {hub}, number, execution_id, task_id, partition, attempt, holder, body, large_input
+from {rows}
 
 -- name: delete_activities
 -- rows: number bigint, execution_id nvarchar(431), task_id int
@@ -511,7 +526,8 @@ inner loop join {schema}.activities a
  and a.holder = rows.holder {binary}
 
 -- name: offered_activities
-select top (cast($2 as bigint)) i.instance_id, a.execution_id, a.task_id, a.attempt, a.body
+select top (cast($2 as bigint)) i.instance_id, a.execution_id, a.task_id, a.attempt, a.body,
+       case when a.large_input is null then 0 else 1 end
 from {schema}.activities a join {schema}.instances i on i.number = a.number
 where a.hub = {hub} and a.offered is not null
   and a.offered in (select value {binary} from openjson($1))
@@ -529,7 +545,8 @@ inner loop join {schema}.activities a
 
 -- name: unheld_activities
 select i.instance_id, a.execution_id, a.task_id,
-       a.attempt + case when a.holder is null then 0 else 1 end, a.body
+       a.attempt + case when a.holder is null then 0 else 1 end, a.body,
+       case when a.large_input is null then 0 else 1 end
 from {schema}.activities a join {schema}.instances i on i.number = a.number
 where a.hub = {hub} and a.partition = $1
   and (a.holder is null
@@ -549,10 +566,17 @@ where hub = {hub} and partition = $2
        or holder not in (select host_id from {schema}.hosts where hub = {hub}))
 
 -- name: held_activities
-select i.instance_id, a.execution_id, a.task_id, a.attempt, a.body
+select i.instance_id, a.execution_id, a.task_id, a.attempt, a.body,
+       case when a.large_input is null then 0 else 1 end
 from {schema}.activities a join {schema}.instances i on i.number = a.number
 where a.hub = {hub} and a.partition = $1 and a.holder = $2
 order by a.number, a.execution_id, a.task_id
+
+-- name: whole_activity
+select i.instance_id, a.execution_id, a.task_id, a.attempt, a.body, a.large_input
+from {schema}.instances i join {schema}.activities a on a.number = i.number
+where i.hub = {hub} and i.instance_id = $1 and i.instance_id + '.' = $1 + '.'
+  and a.execution_id = $2 and a.task_id = $3
 
 -- name: held_activity_keys
 select i.instance_id, a.execution_id, a.task_id

@@ -41,7 +41,12 @@ class PostgresProvider:
             )
         lease = lease_time(settings, DEFAULT_LEASE)
         dialect = PostgresDialect(_parameters(settings), schema, settings.hub, lease)
-        return SqlTaskHub(dialect, settings.hub, settings.partition_count)
+        return SqlTaskHub(
+            dialect,
+            settings.hub,
+            settings.partition_count,
+            payload_limit=settings.payload_limit,
+        )
 
 
 def _parameters(settings: HubSettings) -> dict[str, Any]:

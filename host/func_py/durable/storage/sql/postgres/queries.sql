@@ -178,48 +178,49 @@ where partitions.hub = {hub}
 -- ---- instances ---------------------------------------------------------------------------------
 
 -- name: insert_instances
--- rows: number bigint, instance_id text, execution_id text, turns bigint, history_length integer, is_entity boolean, created_at bigint, status text, progress text
+-- rows: number bigint, instance_id text, execution_id text, turns bigint, history_length integer, is_entity boolean, created_at bigint, status text, progress text, large_output text
 -- In the order of ids: two hosts that insert some of the same ones wait, but not for each other.
 insert into instances (
     hub, number, instance_id, execution_id, turns, history_length, is_entity, created_at, status,
-    progress)
+    progress, large_output)
 select
     {hub}, number, instance_id, execution_id, turns, history_length, is_entity, created_at, status,
-    progress
+    progress, large_output
 from {rows}
 order by instance_id collate "C"
 on conflict (hub, instance_id) do nothing
 
 -- name: update_instances
--- rows: number bigint, fence_turns bigint, execution_id text, history_length integer, status text, progress text
+-- rows: number bigint, fence_turns bigint, execution_id text, history_length integer, status text, progress text, large_output text
 update instances set
     execution_id = rows.execution_id,
     turns = turns + 1,
     history_length = rows.history_length,
     status = rows.status,
-    progress = rows.progress
+    progress = rows.progress,
+    large_output = rows.large_output
 from {rows}
 where instances.number = rows.number
   and instances.turns = rows.fence_turns
 
 -- name: upsert_origins
--- rows: number bigint, body text
-insert into origins (number, body)
-select number, body from {rows}
-on conflict (number) do update set body = excluded.body
+-- rows: number bigint, body text, large_input text
+insert into origins (number, body, large_input)
+select number, body, large_input from {rows}
+on conflict (number) do update set body = excluded.body, large_input = excluded.large_input
 
 -- name: instance_status
 select number, execution_id, status from instances where hub = {hub} and instance_id = $1::text
 
 -- name: instance
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
-       i.progress, o.body
+       i.progress, o.body, o.large_input, i.large_output
 from instances i join origins o on o.number = i.number
 where i.hub = {hub} and i.instance_id = $1::text
 
 -- name: instance_with_history
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
-       i.progress, o.body,
+       i.progress, o.body, o.large_input, i.large_output,
        (select coalesce(json_agg(page.body order by page.first_event), '[]')::text
         from (
             select h.first_event, h.body,
@@ -235,10 +236,13 @@ where i.hub = {hub} and i.instance_id = $1::text
 
 -- name: query_instances
 select coalesce(json_agg(json_build_array(
-    number, instance_id, execution_id, turns, history_length, created_at, status, progress, body)
+    number, instance_id, execution_id, turns, history_length, created_at, status, progress, body,
+    large_input, large_output)
     order by created_at, instance_id), '[]')::text
 from (
-    select i.*, o.body
+    select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at,
+           i.status, i.progress, o.body, case when $9::integer = 1 then o.large_input end as large_input,
+           case when $10::integer = 1 then i.large_output end as large_output
     from instances i join origins o on o.number = i.number
     where i.hub = {hub} and i.is_entity = $1::boolean
       and i.created_at >= $2::bigint and i.created_at <= $3::bigint
@@ -295,9 +299,10 @@ insert into history (number, first_event, body) select number, first_event, body
 -- ---- messages ----------------------------------------------------------------------------------
 
 -- name: insert_messages
--- rows: id text, partition integer, instance_id text, execution_id text, sender text, event text, delivered_epoch bigint
-insert into messages (hub, id, partition, instance_id, execution_id, sender, event, delivered_epoch)
-select {hub}, id, partition, instance_id, execution_id, sender, event, delivered_epoch
+-- rows: id text, partition integer, instance_id text, execution_id text, sender text, event text, whole text, delivered_epoch bigint
+insert into messages (
+    hub, id, partition, instance_id, execution_id, sender, event, whole, delivered_epoch)
+select {hub}, id, partition, instance_id, execution_id, sender, event, whole, delivered_epoch
 from {rows}
 where starts_with(instance_id, '@')
    or exists (select 1 from instances i where i.hub = {hub} and i.instance_id = rows.instance_id)
@@ -310,7 +315,8 @@ delete from messages where hub = {hub} and id in (select id from {rows})
 
 -- name: pending_messages
 select coalesce(json_agg(json_build_array(
-    m.id, m.instance_id, m.execution_id, m.sender, m.event, i.number, i.execution_id, o.body)
+    m.id, m.instance_id, m.execution_id, m.sender, m.event, (m.whole is not null)::integer,
+    i.number, i.execution_id, o.body)
     order by m.seq), '[]')::text
 from messages m
 left join instances i on i.hub = {hub} and i.instance_id = m.instance_id and i.turns = 0
@@ -319,12 +325,21 @@ where m.hub = {hub} and m.partition = $1::integer
 
 -- name: undelivered_messages
 select coalesce(json_agg(json_build_array(
-    m.id, m.instance_id, m.execution_id, m.sender, m.event, i.number, i.execution_id, o.body)
+    m.id, m.instance_id, m.execution_id, m.sender, m.event, (m.whole is not null)::integer,
+    i.number, i.execution_id, o.body)
     order by m.seq), '[]')::text
 from messages m
 left join instances i on i.hub = {hub} and i.instance_id = m.instance_id and i.turns = 0
 left join origins o on o.number = i.number
 where m.hub = {hub} and m.partition = $1::integer and m.delivered_epoch = 0
+
+-- name: whole_message
+select m.id, m.instance_id, m.execution_id, m.sender, coalesce(m.whole, m.event), 0,
+       i.number, i.execution_id, o.body
+from messages m
+left join instances i on i.hub = {hub} and i.instance_id = m.instance_id and i.turns = 0
+left join origins o on o.number = i.number
+where m.hub = {hub} and m.id = $1::text
 
 -- name: note_pending
 update messages set delivered_epoch = $1::bigint
@@ -366,9 +381,11 @@ where t.hub = {hub} and t.partition = $1::integer
 -- ---- activities --------------------------------------------------------------------------------
 
 -- name: insert_activities
--- rows: number bigint, execution_id text, task_id integer, partition integer, attempt integer, holder text, body text
-insert into activities (hub, number, execution_id, task_id, partition, attempt, holder, body)
-select {hub}, number, execution_id, task_id, partition, attempt, holder, body from {rows}
+-- rows: number bigint, execution_id text, task_id integer, partition integer, attempt integer, holder text, body text, large_input text
+insert into activities (
+    hub, number, execution_id, task_id, partition, attempt, holder, body, large_input)
+select {hub}, number, execution_id, task_id, partition, attempt, holder, body, large_input
+from {rows}
 
 -- name: delete_activities
 -- rows: number bigint, execution_id text, task_id integer
@@ -410,10 +427,11 @@ where activities.number = i.number
   and activities.holder = rows.holder
 
 -- name: offered_activities
-select coalesce(json_agg(json_build_array(instance_id, execution_id, task_id, attempt, body)),
-                '[]')::text
+select coalesce(json_agg(json_build_array(
+    instance_id, execution_id, task_id, attempt, body, withheld)), '[]')::text
 from (
-    select a.*, i.instance_id
+    select i.instance_id, a.execution_id, a.task_id, a.attempt, a.body,
+           (a.large_input is not null)::integer as withheld
     from activities a join instances i on i.number = a.number
     where a.hub = {hub} and a.offered in (select json_array_elements_text($1::json))
     order by a.offer
@@ -429,7 +447,8 @@ where activities.number = i.number
 
 -- name: unheld_activities
 select coalesce(json_agg(json_build_array(
-    i.instance_id, a.execution_id, a.task_id, a.attempt + (a.holder is not null)::integer, a.body)
+    i.instance_id, a.execution_id, a.task_id, a.attempt + (a.holder is not null)::integer, a.body,
+    (a.large_input is not null)::integer)
     order by a.number, a.execution_id, a.task_id), '[]')::text
 from activities a join instances i on i.number = a.number
 where a.hub = {hub} and a.partition = $1::integer
@@ -449,10 +468,17 @@ where hub = {hub} and partition = $2::integer
 
 -- name: held_activities
 select coalesce(json_agg(json_build_array(
-    i.instance_id, a.execution_id, a.task_id, a.attempt, a.body)
+    i.instance_id, a.execution_id, a.task_id, a.attempt, a.body,
+    (a.large_input is not null)::integer)
     order by a.number, a.execution_id, a.task_id), '[]')::text
 from activities a join instances i on i.number = a.number
 where a.hub = {hub} and a.partition = $1::integer and a.holder = $2::text
+
+-- name: whole_activity
+select i.instance_id, a.execution_id, a.task_id, a.attempt, a.body, a.large_input
+from activities a join instances i on i.number = a.number
+where i.hub = {hub} and i.instance_id = $1::text
+  and a.execution_id = $2::text and a.task_id = $3::integer
 
 -- name: held_activity_keys
 select coalesce(json_agg(json_build_array(i.instance_id, a.execution_id, a.task_id)), '[]')::text

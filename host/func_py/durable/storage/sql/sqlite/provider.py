@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 
 from func_py.durable.storage.base import TaskHub
 from func_py.durable.storage.registry import HubSettings
@@ -27,4 +26,9 @@ class SqliteProvider:
                 "Use letters, digits, '-' and '_', with a letter or digit first.",
             )
         dialect = SqliteDialect(settings.state_dir, settings.hub)
-        return SqlTaskHub(dialect, settings.hub, settings.partition_count, timedelta(seconds=1))
+        return SqlTaskHub(
+            dialect,
+            settings.hub,
+            settings.partition_count,
+            payload_limit=settings.payload_limit,
+        )

@@ -1,6 +1,7 @@
 -- Every statement the provider executes, by name. With `-- rows: a, b`, `{rows}` is a table `rows` of
--- the values handed over, many per execution and padded with nulls; `{any: a = ? and b = ?}` is true
--- for what one of the rows means. Otherwise `?` are single values. A query that reads many rows
+-- the values handed over, many per execution and padded with nulls, `{values}` what an insert takes
+-- them from; `{any: a = ? and b = ?}` is true for what one of the rows means. `-- one:` begins what is
+-- executed for a single row, where that is much cheaper. Otherwise `?` are single values. A query that reads many rows
 -- answers with one JSON document: each row fetched singly would be a wait for the interpreter lock.
 
 -- ---- transactions ------------------------------------------------------------------------------
@@ -70,52 +71,59 @@ update partitions set holder = null where partition = ? and epoch = ? and holder
 -- name: release_all_partitions
 update partitions set holder = null where holder = ?
 
+-- Counts, where server databases change the row: nobody else writes while a transaction runs here,
+-- and a commit has a page less to write.
+
 -- name: fence_partitions
 -- rows: partition, epoch, holder
-update partitions set commit_number = commit_number + 1
+select count(*) from partitions
 where {any: partition = ? and epoch = ? and holder = ?}
 
 -- ---- instances ---------------------------------------------------------------------------------
 
 -- name: insert_instances
--- rows: number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress
+-- rows: number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress, large_output
 insert into instances (
-    number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress)
-select
-    number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress
-from {rows} where number is not null
+    number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress,
+    large_output)
+{values}
 on conflict (instance_id) do nothing
 
 -- name: update_instances
--- rows: number, fence_turns, execution_id, history_length, status, progress
+-- rows: number, fence_turns, execution_id, history_length, status, progress, large_output
 update instances set
     execution_id = rows.execution_id,
     turns = turns + 1,
     history_length = rows.history_length,
     status = rows.status,
-    progress = rows.progress
+    progress = rows.progress,
+    large_output = rows.large_output
 from {rows}
 where instances.number = rows.number
   and instances.turns = rows.fence_turns
+-- one:
+update instances set
+    execution_id = ?3, turns = turns + 1, history_length = ?4, status = ?5, progress = ?6,
+    large_output = ?7
+where number = ?1 and turns = ?2
 
 -- name: upsert_origins
--- rows: number, body
-insert into origins (number, body)
-select number, body from {rows} where number is not null
-on conflict (number) do update set body = excluded.body
+-- rows: number, body, large_input
+insert into origins (number, body, large_input) {values}
+on conflict (number) do update set body = excluded.body, large_input = excluded.large_input
 
 -- name: instance_status
 select number, execution_id, status from instances where instance_id = ?
 
 -- name: instance
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
-       i.progress, o.body
+       i.progress, o.body, o.large_input, i.large_output
 from instances i join origins o on o.number = i.number
 where i.instance_id = ?
 
 -- name: instance_with_history
 select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at, i.status,
-       i.progress, o.body,
+       i.progress, o.body, o.large_input, i.large_output,
        (with recursive page (first_event, body, size) as (
             select * from (
                 select first_event, body, length(body) from history
@@ -133,9 +141,12 @@ where i.instance_id = ?1
 
 -- name: query_instances
 select json_group_array(json_array(
-    number, instance_id, execution_id, turns, history_length, created_at, status, progress, body))
+    number, instance_id, execution_id, turns, history_length, created_at, status, progress, body,
+    large_input, large_output))
 from (
-    select i.*, o.body
+    select i.number, i.instance_id, i.execution_id, i.turns, i.history_length, i.created_at,
+           i.status, i.progress, o.body, case when ?9 = 1 then o.large_input end as large_input,
+           case when ?10 = 1 then i.large_output end as large_output
     from instances i join origins o on o.number = i.number
     where i.is_entity = ?1
       and i.created_at >= ?2 and i.created_at <= ?3
@@ -189,15 +200,15 @@ delete from history where {any: number = ?}
 
 -- name: insert_history
 -- rows: number, first_event, body
-insert into history (number, first_event, body)
-select number, first_event, body from {rows} where number is not null
+insert into history (number, first_event, body) {values}
 
 -- ---- messages ----------------------------------------------------------------------------------
 
 -- name: insert_messages
--- rows: id, partition, instance_id, execution_id, sender, event, delivered_epoch
-insert into messages (id, partition, instance_id, execution_id, sender, event, delivered_epoch)
-select id, partition, instance_id, execution_id, sender, event, delivered_epoch
+-- rows: id, partition, instance_id, execution_id, sender, event, whole, delivered_epoch
+insert into messages (
+    id, partition, instance_id, execution_id, sender, event, delivered_epoch, whole)
+select id, partition, instance_id, execution_id, sender, event, delivered_epoch, whole
 from {rows}
 where id is not null
   and (substr(instance_id, 1, 1) = '@'
@@ -210,9 +221,10 @@ delete from messages where {any: id = ?}
 
 -- name: pending_messages
 select json_group_array(json_array(
-    id, instance_id, execution_id, sender, event, number, new_execution_id, origin))
+    id, instance_id, execution_id, sender, event, withheld, number, new_execution_id, origin))
 from (
-    select m.*, i.number, i.execution_id as new_execution_id, o.body as origin
+    select m.id, m.instance_id, m.execution_id, m.sender, m.event, m.whole is not null as withheld,
+           i.number, i.execution_id as new_execution_id, o.body as origin
     from messages m
     left join instances i on i.instance_id = m.instance_id and i.turns = 0
     left join origins o on o.number = i.number
@@ -221,14 +233,23 @@ from (
 
 -- name: undelivered_messages
 select json_group_array(json_array(
-    id, instance_id, execution_id, sender, event, number, new_execution_id, origin))
+    id, instance_id, execution_id, sender, event, withheld, number, new_execution_id, origin))
 from (
-    select m.*, i.number, i.execution_id as new_execution_id, o.body as origin
+    select m.id, m.instance_id, m.execution_id, m.sender, m.event, m.whole is not null as withheld,
+           i.number, i.execution_id as new_execution_id, o.body as origin
     from messages m
     left join instances i on i.instance_id = m.instance_id and i.turns = 0
     left join origins o on o.number = i.number
     where m.partition = ? and m.delivered_epoch = 0
     order by m.seq)
+
+-- name: whole_message
+select m.id, m.instance_id, m.execution_id, m.sender, coalesce(m.whole, m.event), 0,
+       i.number, i.execution_id, o.body
+from messages m
+left join instances i on i.instance_id = m.instance_id and i.turns = 0
+left join origins o on o.number = i.number
+where m.id = ?
 
 -- name: note_pending
 update messages set delivered_epoch = ?1 where partition = ?2 and delivered_epoch <> ?1
@@ -241,8 +262,7 @@ update messages set delivered_epoch = rows.epoch from {rows} where messages.id =
 
 -- name: insert_timers
 -- rows: number, task_id, partition, fire_at
-insert into timers (number, task_id, partition, fire_at)
-select number, task_id, partition, fire_at from {rows} where number is not null
+insert into timers (number, task_id, partition, fire_at) {values}
 
 -- name: delete_timers
 -- rows: number, task_id
@@ -271,10 +291,10 @@ from (
 -- ---- activities --------------------------------------------------------------------------------
 
 -- name: insert_activities
--- rows: number, execution_id, task_id, partition, attempt, holder, body
-insert into activities (number, execution_id, task_id, partition, attempt, holder, body)
-select number, execution_id, task_id, partition, attempt, holder, body
-from {rows} where number is not null
+-- rows: number, execution_id, task_id, partition, attempt, holder, body, large_input
+insert into activities (
+    number, execution_id, task_id, partition, attempt, holder, body, large_input)
+{values}
 
 -- Not `in (select … from {rows})`: SQLite then reads all the calls of an instance to find one.
 
@@ -308,9 +328,11 @@ where activities.number = i.number
   and activities.holder = rows.holder
 
 -- name: offered_activities
-select json_group_array(json_array(instance_id, execution_id, task_id, attempt, body))
+select json_group_array(json_array(
+    instance_id, execution_id, task_id, attempt, body, withheld))
 from (
-    select a.*, i.instance_id
+    select i.instance_id, a.execution_id, a.task_id, a.attempt, a.body,
+           a.large_input is not null as withheld
     from activities a join instances i on i.number = a.number
     where a.offered in (select value from json_each(?))
     order by a.number, a.execution_id, a.task_id
@@ -325,10 +347,12 @@ where activities.number = i.number
   and activities.task_id = rows.task_id
 
 -- name: unheld_activities
-select json_group_array(json_array(instance_id, execution_id, task_id, attempt, body))
+select json_group_array(json_array(
+    instance_id, execution_id, task_id, attempt, body, withheld))
 from (
-    select a.execution_id, a.task_id, a.attempt + (a.holder is not null) as attempt, a.body,
-           i.instance_id
+    select i.instance_id, a.execution_id, a.task_id,
+           a.attempt + (a.holder is not null) as attempt, a.body,
+           a.large_input is not null as withheld
     from activities a join instances i on i.number = a.number
     where a.partition = ?
       and (a.holder is null or a.holder not in (select host_id from hosts))
@@ -345,12 +369,19 @@ where partition = ?2
   and (holder is null or holder = ?1 or holder not in (select host_id from hosts))
 
 -- name: held_activities
-select json_group_array(json_array(instance_id, execution_id, task_id, attempt, body))
+select json_group_array(json_array(
+    instance_id, execution_id, task_id, attempt, body, withheld))
 from (
-    select a.*, i.instance_id
+    select i.instance_id, a.execution_id, a.task_id, a.attempt, a.body,
+           a.large_input is not null as withheld
     from activities a join instances i on i.number = a.number
     where a.partition = ? and a.holder = ?
     order by a.number, a.execution_id, a.task_id)
+
+-- name: whole_activity
+select i.instance_id, a.execution_id, a.task_id, a.attempt, a.body, a.large_input
+from activities a join instances i on i.number = a.number
+where i.instance_id = ? and a.execution_id = ? and a.task_id = ?
 
 -- name: held_activity_keys
 select json_group_array(json_array(i.instance_id, a.execution_id, a.task_id))
