@@ -14,6 +14,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import azure.durable_functions as df
@@ -22,9 +23,11 @@ from azure.data.tables import EdmType
 from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobLeaseClient, BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
-from support.azure_victim import counter, host_on
+from support.azure_victim import APP, counter, host_on
 from support.engine import Host, until
+from support.hubs import sqlite_hub
 
+from func_py.clock import RealClock
 from func_py.durable.model import (
     ExecutionStarted,
     InstanceState,
@@ -32,6 +35,7 @@ from func_py.durable.model import (
     new_id,
     partition_of,
 )
+from func_py.durable.moving import HubFile, export_hub, import_hub, new_host
 from func_py.durable.storage.azure.account import Account
 from func_py.durable.storage.azure.app_lease import app_lease_id
 from func_py.durable.storage.azure.hub import AzureTaskHub
@@ -416,8 +420,8 @@ async def test_what_a_dotnet_client_started_is_run(
     assert state.tags == {"a": "b"}
 
 
-async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished(outside: Outside) -> None:
-    """One activity is done, the answer of the second one is on its way."""
+async def half_run(outside: Outside) -> None:
+    """An orchestration of a .NET host: one activity is done, the second one's answer is sent."""
     await quiet_hub(outside).create_hub()
     execution_id = new_id()
     row = {**pending_row(outside, "half", execution_id, "chain"), "RuntimeStatus": "Running"}
@@ -466,11 +470,35 @@ async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished(outside: Ou
     answer = {"TaskScheduledId": 1, "Result": "1"}
     message = official("TaskCompletedEvent", 5, "half", execution_id, answer)
     await outside.put(outside.control("half"), message)
+
+
+async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished(outside: Outside) -> None:
+    await half_run(outside)
     async with outside.host() as host:
         state = await host.wait_for("half")
         history = await whole_history(host.hub, "half")
     assert (state.status, state.output) == (RuntimeStatus.COMPLETED, "[0, 1, 4]")
     assert sum(isinstance(event, ExecutionStarted) for event in history) == 1
+
+
+async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished_elsewhere(
+    outside: Outside, tmp_path: Path
+) -> None:
+    await half_run(outside)
+    file = HubFile(tmp_path / "hub.jsonl")
+    mover = new_host(datetime.now(UTC))
+    old, new = quiet_hub(outside), sqlite_hub(tmp_path)
+    info = await old.open(mover)
+    await export_hub(old, info, mover, file, RealClock(), lambda *_: None, lambda _: None)
+    await old.close()
+    await new.create_hub()
+    info = await new.open(mover)
+    await import_hub(new, info, mover, file, lambda *_: None)
+    await new.close()
+    async with Host(sqlite_hub(tmp_path), APP, {"square": lambda n: n * n}) as there:
+        state = await there.wait_for("half")
+        assert [call.input for call in there.activities.calls] == ["2"]
+    assert (state.status, state.output) == (RuntimeStatus.COMPLETED, "[0, 1, 4]")
 
 
 def everything(context: Any) -> Any:

@@ -99,6 +99,7 @@ def test_a_stop_under_load_loses_no_request_and_no_orchestration(
     assert load.lost == []
     assert set(load.answers) == {200}
     with container(image, tmp_path / "log", {STATE: state}) as host:
+        assert "Unfinished orchestrations that go on" in host.output
         path = f"/runtime/webhooks/durabletask/instances?code={key}&top=100000"
 
         def finished() -> list[dict[str, Any]] | None:

@@ -64,7 +64,12 @@ def assert_sound(site: Site, instance_id: str) -> Sequence[HistoryEvent]:
     assert set(ended) <= set(scheduled)
     messages = [event.message_id for event in history if event.message_id]
     assert len(set(messages)) == len(messages)
-    assert verify(FUNCTIONS[started.name].function, instance_id, history) is None
+    # What was terminated in its first turn has run no code.
+    if (
+        completed.status is not RuntimeStatus.TERMINATED
+        or len(of(history, OrchestratorStarted)) > 1
+    ):
+        assert verify(FUNCTIONS[started.name].function, instance_id, history) is None
     return history
 
 

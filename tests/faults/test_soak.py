@@ -4,7 +4,7 @@ FAULTS_SOAK_ROUNDS and FAULTS_SOAK_SEED."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -24,6 +24,8 @@ from faults.judging import (
 )
 from faults.scenarios import AT_START, ON_AZURE
 from faults.site import Site
+from faults.victims import Lineage
+from support.process import Response
 
 from func_py.durable.faults import POINTS
 
@@ -150,6 +152,49 @@ def test_a_mixed_workload_survives_random_deaths(site: Site) -> None:
         judge(site, caller, crowd, len(victims.deaths))
         assert victims.complaints == []
         assert len(victims.deaths) > ROUNDS // 5
+
+
+class AnyOf:
+    """Several hosts; each request goes to one of them, by chance."""
+
+    def __init__(self, hosts: Sequence[Lineage], random: Random) -> None:
+        self._hosts = hosts
+        self._random = random
+
+    def request(self, method: str, target: str, body: object = None) -> Response:
+        """See `caller.Host.request`."""
+        return self._random.choice(self._hosts).request(method, target, body)
+
+    def arm(self, target: str) -> None:
+        """See `caller.Host.arm`."""
+        self._random.choice(self._hosts).arm(target)
+
+
+def test_a_mixed_workload_survives_random_deaths_of_three_hosts(site: Site) -> None:
+    """Also one that is started, told and asked by another host each time."""
+    random = Random(SEED)
+    with site.victims(births(random)) as one, site.victims() as two, site.victims() as three:
+        hosts = [one, two, three]
+        caller = Caller(AnyOf(hosts, random))
+        crowd = Crowd(caller, random)
+        for number in range(ROUNDS // 10):
+            with suppress(ConnectionError):
+                victim = random.choice(hosts)
+                if number % _CALM == 0:
+                    for host in hosts:
+                        host.arm("")
+                        host.die_within(0)
+                elif random.random() < 0.5:
+                    victim.arm(f"{random.choice(_AT_WORK)}:{random.randint(1, 8)}")
+                else:
+                    victim.die_within(random.uniform(0.001, 0.04))
+            for _ in range(random.randint(6, 16)):
+                crowd.act()
+        crowd.finish()
+        settle(site, caller)
+
+        judge(site, caller, crowd, sum(len(host.deaths) for host in hosts))
+        assert one.complaints == []
 
 
 def judge(site: Site, caller: Caller, crowd: Crowd, deaths: int) -> None:

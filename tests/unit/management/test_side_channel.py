@@ -149,6 +149,18 @@ async def test_the_socket_of_a_killed_host_is_cleared_away(tmp_path: Path) -> No
     assert names == [f"a-host.{os.getpid()}"]
 
 
+async def test_the_socket_of_a_host_that_is_just_starting_is_left_alone(tmp_path: Path) -> None:
+    channel = SideChannel(tmp_path, "a-host", _look, lambda: None)
+    with socket.socket(socket.AF_UNIX) as starting:
+        starting.bind(str(tmp_path / ".another.4711"))
+
+        channel.open()
+        names = os.listdir(tmp_path)
+        channel.close()
+
+    assert sorted(names) == [".another.4711", f"a-host.{os.getpid()}"]
+
+
 async def test_only_the_same_user_may_ask(tmp_path: Path) -> None:
     channel = SideChannel(tmp_path, "a-host", _look, lambda: None)
     channel.open()

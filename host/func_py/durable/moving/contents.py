@@ -143,7 +143,7 @@ class Reading:
 
     def __init__(self, hub: TaskHub, instance_id: str, loaded: Loaded | None) -> None:
         self._hub = hub
-        self._instance_id = instance_id
+        self.instance_id = instance_id
         self.state = None if loaded is None else loaded.state
         self._events = [] if loaded is None else list(loaded.history)
         self._more = None if loaded is None else loaded.more
@@ -156,7 +156,7 @@ class Reading:
         return taken
 
     async def _read_on(self) -> None:
-        page = await self._hub.read_history(self._instance_id, self._more)
+        page = await self._hub.read_history(self.instance_id, self._more)
         self._events += page.events
         self._more = page.next
 
@@ -181,14 +181,20 @@ async def begin_reading(hub: TaskHub, instance_id: str) -> Reading:
 
 async def instances(hub: TaskHub) -> AsyncIterator[InstanceState]:
     """All instances: orchestrations, then entities."""
+    async for states in pages(hub):
+        for state in states:
+            yield state
+
+
+async def pages(hub: TaskHub) -> AsyncIterator[Sequence[InstanceState]]:
+    """All instances, many at a time."""
     for prefix in PREFIXES:
         continuation = ""
         while True:
             page = await hub.query_instances(
                 InstanceQuery(prefix=prefix, page_size=_PAGE, continuation=continuation)
             )
-            for state in page.items:
-                yield state
+            yield page.items
             continuation = page.continuation
             if not continuation:
                 break

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 from msgspec.structs import replace
@@ -37,6 +38,7 @@ Progress = Callable[[int, int], None]
 Waiting = Callable[[Unseen], None]
 """Told of what cannot be read yet, and is waited for."""
 
+_READ_TOGETHER = 16
 _LOOK_AGAIN = timedelta(seconds=1)
 
 
@@ -85,9 +87,9 @@ async def export_hub(
                 exported_at=clock.now(),
             )
         )
-        async for state in contents.instances(hub):
-            line = await pending.take(state.instance_id)
-            await _write_instance(hub, line, writer, is_exact=is_exact)
+        async for reading in _readings(hub):
+            line = await pending.take(reading.instance_id)
+            await _write_instance(reading, line, writer, is_exact=is_exact)
             progress(writer.counts.instances, total)
         for instance_id in pending:
             # Only entities get mail before they exist; the rest was meant for what is gone.
@@ -123,12 +125,20 @@ async def _all_pending(
         await wait_until(clock, min(end, clock.now() + _LOOK_AGAIN))
 
 
+async def _readings(hub: TaskHub) -> AsyncIterator[contents.Reading]:
+    """All instances, the beginnings of some read at a time: each may take a few requests."""
+    async for states in contents.pages(hub):
+        for start in range(0, len(states), _READ_TOGETHER):
+            ids = [state.instance_id for state in states[start : start + _READ_TOGETHER]]
+            for reading in await asyncio.gather(*(contents.begin_reading(hub, i) for i in ids)):
+                yield reading
+
+
 async def _write_instance(
-    hub: TaskHub, pending: PendingLine, writer: HubFileWriter, *, is_exact: bool
+    reading: contents.Reading, pending: PendingLine, writer: HubFileWriter, *, is_exact: bool
 ) -> None:
-    reading = await contents.begin_reading(hub, pending.instance_id)
     if reading.state is None:
-        raise InternalError(f"instance {pending.instance_id} is gone, and nobody was there")
+        raise InternalError(f"instance {reading.instance_id} is gone, and nobody was there")
     owed = None if is_exact else Owed(reading.state, pending)
     writer.write(InstanceLine(state=reading.state))
     while events := await reading.next_page():

@@ -32,6 +32,7 @@ _PATIENCE_S = 5.0
 _LONGEST_PATH = 100
 """Bytes of a path that every system takes for a socket."""
 
+_PAUSE_S = 1.0
 _MOST_FRAMES = 8
 _QUEUE = 16
 
@@ -96,7 +97,7 @@ class SideChannel:
         self._loop_patience_s = loop_patience_s
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
-        self._is_closed = False
+        self._closed = threading.Event()
         self._listener: socket.socket | None = None
 
     def open(self) -> None:
@@ -105,10 +106,13 @@ class SideChannel:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             _sweep(self._directory)
-            with _short(self._directory, self._name) as path:
+            # Seen by others once it listens: who does not, they take for dead.
+            unready = self._directory / f".{self._name}"
+            with _short(self._directory, unready.name) as path:
                 listener.bind(path)
-            (self._directory / self._name).chmod(0o600)
+            unready.chmod(0o600)
             listener.listen(_QUEUE)
+            unready.rename(self._directory / self._name)
         except OSError as error:
             listener.close()
             log.info("`func-py why` cannot ask this host: %s", error)
@@ -120,7 +124,7 @@ class SideChannel:
 
     def close(self) -> None:
         """Answer nobody any more."""
-        self._is_closed = True
+        self._closed.set()
         if self._listener is None:
             return
         # The thread waits for somebody to come: closing the socket would not wake it.
@@ -130,18 +134,26 @@ class SideChannel:
 
     def _serve(self, listener: socket.socket) -> None:
         with listener:
-            while not self._is_closed:
+            while not self._closed.is_set():
                 try:
-                    # One asker at a time: one that dies or dawdles must not end the thread.
                     connection, _ = listener.accept()
-                    with connection:
-                        connection.settimeout(_PATIENCE_S)
-                        if instance_id := _read(connection).decode():
-                            connection.sendall(msgspec.json.encode(self._answer(instance_id)))
-                except (OSError, UnicodeDecodeError):
+                except OSError:
+                    # Too many open files, say; somebody else's trouble must not keep us busy.
+                    self._closed.wait(_PAUSE_S)
                     continue
+                try:
+                    with connection:
+                        self._converse(connection)
+                except OSError:
+                    continue  # whoever asked has gone
                 except Exception:
                     log.exception("A question of `func-py why` could not be answered.")
+
+    def _converse(self, connection: socket.socket) -> None:
+        connection.settimeout(_PATIENCE_S)
+        if question := _read(connection):
+            answer = self._answer(question.decode("utf-8", "surrogatepass"))
+            connection.sendall(msgspec.json.encode(answer))
 
     def _answer(self, instance_id: str) -> HostAnswer:
         answer = HostAnswer(host_id=self._host_id, process=os.getpid())
@@ -211,7 +223,7 @@ def _ask(directory: Path, name: str, instance_id: str, patience_s: float) -> Hos
     process = int(number) if number.isdecimal() else 0
     try:
         with _connected(directory, name, patience_s) as connection:
-            connection.sendall(instance_id.encode())
+            connection.sendall(instance_id.encode("utf-8", "surrogatepass"))
             connection.shutdown(socket.SHUT_WR)
             return msgspec.json.decode(_read(connection), type=HostAnswer)
     except TimeoutError:
@@ -225,6 +237,8 @@ def _ask(directory: Path, name: str, instance_id: str, patience_s: float) -> Hos
 def _sweep(directory: Path) -> None:
     """Delete the sockets of hosts that were killed."""
     for name in os.listdir(directory):
+        if name.startswith("."):
+            continue  # not ready yet
         try:
             with _connected(directory, name):
                 pass
