@@ -350,6 +350,10 @@ _HIDDEN_FILES = tuple(
     )
 )
 
+_LIBRARIES = tuple(
+    os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "purelib", "platlib")
+)
+
 
 def user_traceback(error: BaseException) -> str:
     """The traceback of an exception as its author should see it.
@@ -374,14 +378,29 @@ def user_frames(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
     It begins with the first frame of code that is neither ours nor of a library. All of it when
     there is no such frame: then it is ours.
     """
-    libraries = tuple(
-        os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "purelib", "platlib")
-    )
     for index, frame in enumerate(stack):
-        # "<" begins what is no file, such as the command that starts a process.
-        if not _is_hidden(frame.filename) and not frame.filename.startswith(("<", *libraries)):
+        if _is_user_code(frame.filename):
             return list(stack[index:])
     return list(stack)
+
+
+def user_place(stack: traceback.StackSummary) -> str:
+    """Where user code stands in a stack, `file:line in function: source`; empty when it does not.
+
+    That is the innermost frame that is neither ours nor of a library.
+    """
+    places = [frame for frame in stack if _is_user_code(frame.filename)]
+    return shown_frame(places[-1]) if places else ""
+
+
+def shown_frame(frame: traceback.FrameSummary) -> str:
+    """A frame in one line."""
+    return f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}"
+
+
+def _is_user_code(filename: str) -> bool:
+    # "<" begins what is no file, such as the command that starts a process.
+    return not _is_hidden(filename) and not filename.startswith(("<", *_LIBRARIES))
 
 
 def _hide_frames(error: traceback.TracebackException | None) -> None:

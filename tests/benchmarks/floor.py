@@ -3,9 +3,16 @@
 The SDK's own executor and context drive the orchestrators, one live execution per instance, from a
 plain loop. Async activities are called inline; plain ones, which may block, in the threads of a
 standard executor, all of a round at once. Each round of the loop is one SQLite transaction (WAL,
-`synchronous=FULL`) that writes what a durable engine cannot do without: an instance row, the
-history as JSON, and the rows of activities that are under way. An engine adds everything else, so
-nothing durable on this SDK and this disk is faster than this.
+`synchronous=FULL`) that holds what a durable engine cannot do without:
+
+- a look at the lease, or two processes could run the same instance (nobody else writes while the
+  transaction runs, so that looking is enough);
+- an instance row, changed only if it is as the turn found it: clients replace instances;
+- the history as JSON;
+- the rows of activities that are under way, with the execution that asked, for calls outlive
+  continue-as-new, and the host that runs them, for others take them over when it has died.
+
+An engine adds everything else, so nothing durable on this SDK and this disk is faster than this.
 """
 
 from __future__ import annotations
@@ -42,12 +49,16 @@ CREATE TABLE history (
     number INTEGER, seq INTEGER, events BLOB, PRIMARY KEY (number, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE activities (
-    number INTEGER, task INTEGER, name TEXT, input TEXT, PRIMARY KEY (number, task)
+    number INTEGER, execution TEXT, task INTEGER, holder TEXT, name TEXT, input TEXT,
+    PRIMARY KEY (number, execution, task)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE leases (partition INTEGER PRIMARY KEY, holder TEXT, epoch INTEGER) STRICT;
 """
 
-Call = tuple[int, int, str, str]
-"""Instance number, task id, activity name, input."""
+Call = tuple[int, str, int, str, str, str]
+"""Instance number, execution id, task id, host id, activity name, input."""
+
+_HOST = uuid.uuid4().hex
 
 
 class Fed:
@@ -92,6 +103,7 @@ class Instance:
     ) -> None:
         self.number = number
         self.id = uuid.uuid4().hex
+        self.execution = uuid.uuid4().hex
         self.name = name
         self.input = input
         self.output: str | None = None
@@ -135,7 +147,7 @@ class Instance:
         for event in events:
             self._executor.process_event(event)
         calls = self._new_calls()
-        for _, task, name, text in calls:
+        for *_, task, _, name, text in calls:
             history.append(
                 {
                     "type": "TaskScheduled",
@@ -162,7 +174,8 @@ class Instance:
         calls = []
         for task in range(first, self.asked):
             action = context.open_tasks[task].action_repr
-            calls.append((self.number, task, action.function_name, action.input_))
+            name, text = action.function_name, action.input_
+            calls.append((self.number, self.execution, task, _HOST, name, text))
         return calls
 
 
@@ -172,6 +185,7 @@ class Floor:
     def __init__(self, path: Path, functions: Mapping[str, Callable[..., Any]]) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.executescript(_SCHEMA)
+        self._db.execute("INSERT INTO leases VALUES (0, ?, 1)", [_HOST])
         self._functions = functions
         self._threads = ThreadPoolExecutor()
         self._encode = msgspec.json.Encoder().encode
@@ -203,7 +217,7 @@ class Floor:
             # Only now, because effects follow the commit.
             live -= sum(instance.is_done for instance, *_ in turns)
             begun = [
-                (instance, [(task, self._call(name, text)) for _, task, name, text in calls])
+                (instance, [(task, self._call(name, text)) for *_, task, _, name, text in calls])
                 for instance, _, calls, _ in turns
                 if calls
             ]
@@ -245,29 +259,41 @@ class Floor:
         inserts = [(i.number, i.id, i.name, "Pending", i.input, now, now) for i in created]
         history, updates = [], []
         scheduled: list[Call] = []
-        taken: list[tuple[int, int]] = []
+        taken: list[tuple[int, str, int]] = []
         for instance, events, calls, results in turns:
-            history.append((instance.number, instance.length, self._encode(events)))
+            number, before = instance.number, instance.length
+            history.append((number, before, self._encode(events)))
             instance.length += len(events)
             scheduled += calls
-            taken += [(instance.number, task) for task, _ in results]
+            taken += [(number, instance.execution, task) for task, _ in results]
             status = "Completed" if instance.is_done else "Running"
-            updates.append((status, instance.output, instance.length, now, instance.number))
+            updates.append((status, instance.output, instance.length, now, number, before))
         db = self._db
         db.execute("BEGIN IMMEDIATE")
+        lease = "SELECT count(*) FROM leases WHERE partition = 0 AND epoch = 1 AND holder = ?"
+        if db.execute(lease, [_HOST]).fetchone() != (1,):
+            raise RuntimeError("the lease is gone")
         db.executemany(
             "INSERT INTO instances (number, id, name, status, input, created, updated, length) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
             inserts,
         )
         db.executemany("INSERT INTO history VALUES (?, ?, ?)", history)
-        db.executemany(
-            "UPDATE instances SET status = ?, output = ?, length = ?, updated = ? WHERE number = ?",
+        self._hit_all(
+            "UPDATE instances SET status = ?, output = ?, length = ?, updated = ? "
+            "WHERE number = ? AND length = ?",
             updates,
         )
-        db.executemany("DELETE FROM activities WHERE number = ? AND task = ?", taken)
-        db.executemany("INSERT INTO activities VALUES (?, ?, ?, ?)", scheduled)
+        self._hit_all(
+            "DELETE FROM activities WHERE number = ? AND execution = ? AND task = ?", taken
+        )
+        db.executemany("INSERT INTO activities VALUES (?, ?, ?, ?, ?, ?)", scheduled)
         db.execute("COMMIT")
+
+    def _hit_all(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Execute it on rows that must all be there."""
+        if rows and self._db.executemany(statement, rows).rowcount != len(rows):
+            raise RuntimeError(f"not every row was there: {statement}")
 
 
 def main() -> None:

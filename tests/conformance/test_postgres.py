@@ -222,7 +222,7 @@ class TestLeases:
         self, new_world: NewWorld
     ) -> None:
         """Clauses 5, 22 and 23."""
-        world = new_world(poll=HOUR)  # it finds out later, by what it does
+        world = new_world(poll=HOUR, lease=HOUR)  # it finds out by what it does
         late, heir = await world.owner(), await world.host()
         instance = await late.running("a")
         await late.hub.hold_record("timer")
@@ -260,7 +260,7 @@ class TestLeases:
         self, new_world: NewWorld
     ) -> None:
         """Clause 29; and it is told that its leases are gone."""
-        world = new_world(poll=HOUR)  # it finds out by what it does
+        world = new_world(poll=HOUR, lease=HOUR)  # it finds out by what it does
         late, heir = await world.owner(), await world.host()
         known = await late.hub.watch_hosts([])
         await self.taken_for_dead(world, late)
@@ -359,6 +359,29 @@ class TestArrays:
     def test_a_text_that_cannot_be_stored_is_no_boundary(self, column: list[str | None]) -> None:
         with pytest.raises(psycopg.DataError, match="NUL"):
             text_array(column)
+
+
+class TestPlans:
+    """What a turn costs does not grow with what else is stored."""
+
+    async def test_rows_are_found_by_an_index_though_the_tables_are_empty(
+        self, new_world: NewWorld
+    ) -> None:
+        """The server keeps the plans that it made then."""
+        world = new_world()
+        await world.harness.hub().create_hub()
+        dialect = harness_of(world).dialect()
+        with closing(dialect.connect()) as connection:
+            texts: dict[str, str] = vars(connection)["_texts"]
+            plans = {
+                name: str(
+                    connection.raw.execute(f"explain (generic_plan, format json) {text}").fetchone()
+                )
+                for name, text in texts.items()
+                if "unnest" in text
+            }
+        assert "delete_activities" in plans
+        assert [name for name, plan in plans.items() if "Seq Scan" in plan] == []
 
 
 class TestHubs:

@@ -18,7 +18,14 @@ from support.durable_values import (
     timer,
 )
 
-from func_py.durable.model import EntityState, RuntimeStatus, partition_of, pending_state
+from func_py.durable.model import (
+    EntityRequest,
+    EntityState,
+    LockTarget,
+    RuntimeStatus,
+    partition_of,
+    pending_state,
+)
 from func_py.durable.model.events import ExecutionStarted
 from func_py.durable.storage.base import REUSE_ANY, Committed, Lost, LostReason, Recovered
 
@@ -297,7 +304,11 @@ class FenceCases:
     async def test_a_turn_without_token_creates_the_instance(self, world: World) -> None:
         host = await world.owner()
         state, _ = make_start("@counter@a")
-        state = replace(state, entity=EntityState(exists=True, state="1", recent=("m1", "m2")))
+        waits = EntityRequest(id="r", parent="p", lock_set=(LockTarget("counter", "b"),))
+        entity = EntityState(
+            exists=True, state="1", recent=("m1", "m2"), locked_by="q", queue=(waits,)
+        )
+        state = replace(state, entity=entity)
         lease = host.lease_of("@counter@a")
         turn = make_turn(lease, None, state, events=scheduled(1), messages=[raised("@counter@b")])
         token = await host.commit(turn)

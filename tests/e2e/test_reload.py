@@ -246,7 +246,10 @@ def test_nothing_is_reloaded_with_no_reload(root: Path, tmp_path: Path) -> None:
         assert "Reloaded" not in host.output
 
 
-def test_every_worker_gets_the_new_code(root: Path, tmp_path: Path) -> None:
+def test_every_worker_gets_the_new_code_and_one_says_what_there_is_to_say(
+    root: Path, tmp_path: Path
+) -> None:
+    (root / "host.json").write_text('{"version": "2.0", "loging": {}}')
     with running_host(root, tmp_path / "log", ["--workers", "2"]) as host:
         before = wait_for(lambda: pids if len(pids := host.child_pids()) == 2 else None, "both")
 
@@ -257,6 +260,7 @@ def test_every_worker_gets_the_new_code(root: Path, tmp_path: Path) -> None:
             "two new processes",
         )
         assert before.isdisjoint(after)
+        assert host.output.count("unknown key") == 2
         assert host.get("/api/text").text == "two"
 
 

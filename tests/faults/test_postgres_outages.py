@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from support.postgres_server import PostgresServer, running_server
 
 from func_py.durable.model import InstanceState, Message, TaskCompleted, TaskScheduled
 from func_py.durable.storage.base import TaskHub
-from func_py.durable.storage.sql.postgres import dialect
+from func_py.durable.storage.sql.postgres import connection, dialect
 from func_py.errors import StorageUnavailable
 
 HOUR = timedelta(hours=1)
@@ -216,22 +217,40 @@ def once(monkeypatch: pytest.MonkeyPatch, point: str, act: Callable[[], None]) -
             left.remove(reached)
             act()
 
-    monkeypatch.setattr(dialect, "reach", reach)
+    for module in (dialect, connection):
+        monkeypatch.setattr(module, "reach", reach)
 
 
 class Deaf(psycopg.Connection[tuple[Any, ...]]):
     """Does not hear the answer to a commit, when `loses` says so."""
 
     loses = False
+    is_piping = False
+    committed = False
 
     def execute(self, query: Any, *parameters: Any, **options: Any) -> Any:
         """See `psycopg.Connection.execute`."""
         answer = super().execute(query, *parameters, **options)
-        if query == "commit" and Deaf.loses:
+        self.committed |= query == "commit"
+        if not self.is_piping:
+            self._lose()
+        return answer
+
+    @contextmanager
+    def pipeline(self) -> Iterator[psycopg.Pipeline]:
+        """See `psycopg.Connection.pipeline`; at its end everything was executed."""
+        self.is_piping = True
+        with super().pipeline() as pipeline:
+            yield pipeline
+        self.is_piping = False
+        self._lose()
+
+    def _lose(self) -> None:
+        if self.committed and Deaf.loses:
             Deaf.loses = False
             self.close()
             raise psycopg.OperationalError("the connection is lost")
-        return answer
+        self.committed = False
 
 
 async def test_a_commit_whose_answer_was_lost_counts_once_it_is_known(

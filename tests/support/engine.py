@@ -38,6 +38,7 @@ from func_py.durable.storage.base import HostRecord, TaskHub
 from func_py.errors import FunctionNotRegistered
 from func_py.invocation import EntityCalls, Invoker
 from func_py.management.why import Explainer
+from func_py.runtime.looking import looking
 from func_py_bindings.contract import FunctionSpec
 
 DEADLINE_S = 20.0
@@ -125,7 +126,8 @@ class Host(AbstractAsyncContextManager["Host"]):
         )
         self.http = HttpActivity(self.activities, self.clock, timedelta(seconds=30))
         self.invocations = RecordedLog()
-        self.entities = EntityCalls(_entity_specs(entities or {}), Invoker(self.invocations))
+        self.invoker = Invoker(self.invocations)
+        self.entities = EntityCalls(_entity_specs(entities or {}), self.invoker)
         self.host_id = new_id()
         self.sockets_dir = sockets_dir
         self.hand_dir = hand_dir
@@ -159,7 +161,7 @@ class Host(AbstractAsyncContextManager["Host"]):
         )
         self.explainer = Explainer(self.client, self.hub, self.sockets_dir, self.clock)
         await self.engine.start()
-        self.explainer.answer_for(self.host_id, self.engine.look)
+        self.explainer.answer_for(self.host_id, looking(self.engine, self.invoker))
         return self
 
     async def __aexit__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import threading
@@ -139,6 +140,8 @@ class InvocationContext(func.Context):  # type: ignore[misc]  # SDK is untyped
     ) -> None:
         """`cause`: what is being done, for spans: the activity call, the batch of an entity."""
         self.cause = cause
+        self.task: asyncio.Task[Any] | None = None
+        """That runs the code of an async function."""
         self._retry = retry
         self._invocation_id = invocation_id
         self._spec = spec

@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from func_py.invocation.context import (
     OutValue,
     current_invocation,
 )
+from func_py.invocation.places import place_in_task, place_in_thread
 from func_py.invocation.services import fetched, written
 from func_py.invocation.threads import FunctionThreads
 from func_py.invocation.time_limit import TimeLimit
@@ -125,6 +126,8 @@ class Invoker:
         self._ids = IdSource()
         self._thread_local = threading.local()
         self._running: dict[str, InvocationContext] = {}
+        self._in_threads: dict[str, int] = {}
+        """Invocation id → the thread that runs the code."""
 
     @property
     def running(self) -> int:
@@ -135,6 +138,22 @@ class Invoker:
     def thread_limit(self) -> int:
         """Threads for plain functions, when all are needed."""
         return self._threads.limit
+
+    def places(self, is_wanted: Callable[[object], bool]) -> Iterator[tuple[object, str]]:
+        """Where the code of invocations stands that run, each with its `cause`, see `call`.
+
+        A place is `file:line in function: source`, or empty when no user code is there.
+
+        Args:
+            is_wanted: Asked of each cause.
+        """
+        for invocation_id, context in self._running.items():
+            if not is_wanted(context.cause):
+                continue
+            if (thread_id := self._in_threads.get(invocation_id)) is not None:
+                yield context.cause, place_in_thread(thread_id)
+            elif context.task is not None:
+                yield context.cause, place_in_task(context.task)
 
     def add_inputs(self, inputs: Mapping[str, InputSource]) -> None:
         """Add sources of input bindings, by lower-case type, before functions are prepared."""
@@ -268,6 +287,7 @@ class Invoker:
                 arguments[out] = OutValue()
             with self._time_limit.watch(name, invocation_id, runs_on=not function.is_async):
                 if function.is_async:
+                    context.task = asyncio.current_task()
                     returned = await function.call(**arguments)
                 else:
                     returned = await self._threads.run(
@@ -324,9 +344,11 @@ class Invoker:
         self, call: Callable[..., Any], arguments: dict[str, object], invocation_id: str
     ) -> object:
         self._thread_local.invocation_id = invocation_id
+        self._in_threads[invocation_id] = threading.get_ident()
         try:
             return call(**arguments)
         finally:
+            del self._in_threads[invocation_id]
             del self._thread_local.invocation_id
 
     def _failed(self, name: str, invocation_id: str, started: float, text: str) -> None:

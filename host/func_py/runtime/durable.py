@@ -41,6 +41,7 @@ from func_py.invocation import ActivityCalls, EntityCalls, Invoker
 from func_py.management import BASE_PATH, DurableApi, DurableWebhook, LocalTransport
 from func_py.management.why import Explainer
 from func_py.management.why.side_channel import SideChannel
+from func_py.runtime.looking import looking
 from func_py.web import Mount
 from func_py_bindings.contract import FunctionSpec, InputSource
 from func_py_bindings.durable_client import DurableClientInput, client_payload
@@ -134,8 +135,9 @@ class Durable:
             entities=EntityCalls(functions, invoker),
         )
         await engine.start()
-        self.explainer.answer_for(self.host_id, engine.look)
-        channel = SideChannel(self.sockets_dir, self.host_id, engine.look, lambda: engine.turn)
+        look = looking(engine, invoker)
+        self.explainer.answer_for(self.host_id, look)
+        channel = SideChannel(self.sockets_dir, self.host_id, look, lambda: engine.turn)
         channel.open()
         try:
             yield engine

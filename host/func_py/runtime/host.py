@@ -124,21 +124,21 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
             storage = storage_of(config, functions, development=development)
             stack.push_async_callback(storage.close)
             invoker.add_services(storage.fetchers, storage.writers)
-        findings = lint_functions(loaded) if development else []
-        for warning in (
-            *config.warnings,
-            *tracing.warnings,
-            *unknown,
-            *key_notices(access, environ),
-            *state_notices(config, environ, embedded=is_embedded),
-            *(finding.text for finding in findings),
-        ):
-            logs.announce(warning, logging.WARNING)
-        for function in functions:
-            if function.problem:
-                logs.announce(
-                    f"The '{function.name}' function is in error: {function.problem}", logging.ERROR
-                )
+        if spec.announces:
+            findings = lint_functions(loaded) if development else []
+            for warning in (
+                *config.warnings,
+                *tracing.warnings,
+                *unknown,
+                *key_notices(access, environ),
+                *state_notices(config, environ, embedded=is_embedded),
+                *(finding.text for finding in findings),
+            ):
+                logs.announce(warning, logging.WARNING)
+            for function in functions:
+                if function.problem:
+                    problem = f"The '{function.name}' function is in error: {function.problem}"
+                    logs.announce(problem, logging.ERROR)
 
         cors = cors_policy(spec)
         calls = AdminCalls(
@@ -179,7 +179,7 @@ async def loading(spec: ChildSpec, *, restart: Callable[[], None]) -> AsyncItera
         stack.push_async_callback(front_end.stop, 0)
         await front_end.prepare()
         check = None
-        if durable is not None and has_engine:
+        if durable is not None and has_engine and spec.announces:
             check = await stack.enter_async_context(durable.checking_live(_CHECK_S))
 
         async def take_over(listener: socket.socket) -> Ready:

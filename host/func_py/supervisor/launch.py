@@ -111,6 +111,7 @@ def launch(options: LaunchOptions, announcer: Announcer) -> int:
             cors_credentials=options.cors_credentials or today.cors_credentials,
             reloads=reloads,
             terminal=terminal if role.has_terminal else "",
+            announces=role.has_terminal,
             is_alone=role.is_alone,
             debugpy_port=options.debugpy or 0 if role.has_terminal else 0,
             apology=role.apology,

@@ -28,6 +28,8 @@ class ChildSpec:
     """Other code may take the place of this: live instances that do not fit it wait for that."""
     terminal: str = ""
     """The terminal that the process has for a debugger while it serves; empty: none."""
+    announces: bool = True
+    """It says what there is to say of the app; of several workers one does."""
     is_alone: bool = False
     """Nobody else serves: it has the terminal from the beginning."""
     debugpy_port: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -208,6 +208,36 @@ async def test_an_unregistered_child_fails_at_once_with_the_near_miss(
 
     assert state.status is RuntimeStatus.FAILED
     assert "Did you mean 'child'?" in (state.output or "")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_an_event_that_comes_before_the_start_waits_for_it(
+    hub_factory: HubFactory, at_once: bool
+) -> None:
+    """Where there are no transactions, the death of a host may hide a start for a while."""
+    hub = hub_factory()
+    receive = hub.receive
+    held: list[Mail] = []
+    ready: list[Mail] = []
+
+    async def receive_starts_last() -> Sequence[Mail]:
+        while not ready:
+            mail = await receive()
+            held.extend(m for m in mail if isinstance(m.message.event, ExecutionStarted))
+            others = [m for m in mail if not isinstance(m.message.event, ExecutionStarted)]
+            if others:
+                ready.extend(held)
+                return others + (held if at_once else [])
+        found = list(ready)
+        ready.clear()
+        return found
+
+    hub.receive = receive_starts_last  # type: ignore[method-assign]
+    async with Host(hub, ORCHESTRATORS) as h:
+        await h.client.start("waits", instance_id="i")
+        await h.client.raise_event("i", "Go", "1")
+        state = await h.wait_for("i")
+    assert (state.status, state.output) == (RuntimeStatus.COMPLETED, "1")
 
 
 async def test_continue_as_new_starts_over_with_an_empty_history(hub_factory: HubFactory) -> None:

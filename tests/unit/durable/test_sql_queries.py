@@ -60,3 +60,22 @@ def test_one_row_that_hits_nothing_shows_in_the_count(connection: Connection) ->
     connection.execute_rows("insert_activities", [(1, "execution", 1, 0, 1, "host", "{}", None)])
     keys = [(1, "execution", 1), (1, "execution", 2)]
     assert connection.execute_rows("delete_activities", keys) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_instance_is_changed_only_by_the_turn_that_saw_its_last_one(
+    connection: Connection, count: int
+) -> None:
+    """One row is changed by another statement than many."""
+    born = [
+        (number, f"id-{number}", "e", 7, 0, 0, number, "Pending", "{}", None)
+        for number in range(count)
+    ]
+    assert connection.execute_rows("insert_instances", born) == count
+    turns = [(number, 7, "f", 4, "Running", "{1}", "out") for number in range(count)]
+    assert connection.execute_rows("update_instances", turns) == count
+    assert connection.execute_rows("update_instances", turns) == 0
+    row = connection.raw.execute(
+        "select execution_id, turns, history_length, status, progress, large_output from instances"
+    ).fetchone()
+    assert row == ("f", 8, 4, "Running", "{1}", "out")

@@ -261,7 +261,7 @@ async def test_an_entity_is_told_with_what_it_does_and_what_waits(site: Site) ->
             "`func-py why @slow@one` says what that does",
         )
         # Its first operation is not stored yet, and so neither is the entity.
-        await until_said(host, "@slow@one", "operation 'add' is in hand for ")
+        await until_said(host, "@slow@one", "operation 'add' is in hand for ", " in slow: ")
         await host.client.signal_entity("slow", "one", "reset", None)
         await until_said(host, "@slow@one", "operations that wait for their turn: 'reset'")
 

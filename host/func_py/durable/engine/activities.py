@@ -43,6 +43,8 @@ class LiveCall(msgspec.Struct, frozen=True, kw_only=True):
     """When it was begun; None: it waits."""
     ahead: int = 0
     """How many calls wait before it."""
+    place: str = ""
+    """Where its code stands, `file:line in function: source`, where that is known."""
     full_threads: int = 0
     """How many threads there are, while it waits for one of them; otherwise 0."""
 
@@ -143,6 +145,11 @@ class ActivityPool:
     def queue_length(self) -> int:
         """Calls that wait for a worker."""
         return len(self._queue)
+
+    @property
+    def busy(self) -> int:
+        """Calls out of the queue that have not ended."""
+        return len(self._workers)
 
     @property
     def idle(self) -> int:
@@ -327,7 +334,8 @@ class ActivityPool:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._line.join(threads)
-        self._hire(loop)
+        if self._queue:
+            self._hire(loop)
         try:
             return await self._runner.run(task)
         finally:

@@ -35,6 +35,8 @@ class LiveBatch(msgspec.Struct, frozen=True, kw_only=True):
     operations: Sequence[str]
     since: datetime
     """When they were to run; they may have waited for other entities."""
+    place: str = ""
+    """Where their code stands, `file:line in function: source`, where that is known."""
 
 
 class Entities:

@@ -37,9 +37,11 @@ T = TypeVar("T")
 
 log = logging.getLogger("func_py.durable.activities")
 
-_LOOK = timedelta(milliseconds=500)
-"""How often a queue is looked at while there are other hosts: it keeps as many calls as have ended
-since the last look, for it will get to these by the next one."""
+_LOOK = timedelta(milliseconds=250)
+"""How often a queue is looked at while there are other hosts."""
+
+_LOOKS_KEPT = 2
+"""A host keeps as many calls, those in hand included, as end in the time of so many looks."""
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
@@ -113,7 +115,8 @@ class Exchange:
             return
         if self._pool.queue_length:
             self._stop_claiming()  # it began when there was less to do
-        surplus = self._pool.take_tail(self._pool.ended - self._ended)
+        kept = _LOOKS_KEPT * (self._pool.ended - self._ended) - self._pool.busy
+        surplus = self._pool.take_tail(max(0, kept))
         if surplus:
             self.offer(surplus)
         self.queued()

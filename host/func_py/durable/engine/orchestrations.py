@@ -77,6 +77,11 @@ class Orchestrations:
             slot.inbox = []
             time = turn_time(slot, items, self._parts.clock.now())
             return slot.run(items, terminating_turn(self._owner.lease, slot, state, items, time))
+        if state.status is RuntimeStatus.PENDING and slot.session is None:
+            # Without transactions, what is sent to a new instance may come before its start.
+            if ExecutionStarted not in kinds:
+                return None
+            slot.inbox.sort(key=_behind_start)
         items = slot.whole_items()
         if not items:
             self._owner.fetch(slot, slot.inbox[:1])
@@ -346,3 +351,7 @@ class Orchestrations:
             slot.state, slot.token = loaded.state, loaded.token
             slot.problem = FuncPyError(f"the task hub refused the result of a turn: {detail}")
         self._owner.enqueue(slot)
+
+
+def _behind_start(item: Item) -> bool:
+    return not isinstance(item.event, ExecutionStarted)

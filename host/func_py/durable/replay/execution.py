@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from datetime import datetime
 from types import CodeType, GeneratorType
 from typing import Any
 
@@ -94,6 +95,10 @@ class Execution:
         if generator is None or generator.gi_frame is None:
             return ""
         return f"{generator.gi_code.co_filename}:{generator.gi_frame.f_lineno}"
+
+    def begin_turn(self, time: datetime) -> None:
+        """Move the code's clock, which is all that the SDK does when a turn begins."""
+        self.context.current_utc_datetime = max(time, self.context.current_utc_datetime)
 
     def resume(self, event: SdkEvent) -> None:
         """Give one event to the SDK, which resumes the code when its task is done.

@@ -178,7 +178,7 @@ class Session:
                 if self._execution is None:
                     self._started = self._started or event
                 else:
-                    self._resume(event, played)
+                    self._execution.begin_turn(event.timestamp)
             case TaskCompleted() | TimerFired() | EventRaised():
                 self._message(index, event, played)
             case TaskScheduled() | TimerCreated() | SubOrchestrationCreated() | EventSent():

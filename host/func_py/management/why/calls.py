@@ -33,7 +33,8 @@ def call_reasons(facts: Facts, calls: Sequence[TaskScheduled]) -> list[Reason]:
                 in_line.setdefault(answer.process, []).append((asked, call))
             else:
                 text = f"{_words(asked)} runs {since(call.since, facts.now)} in process "
-                found.append(Reason("activity", f"{text}{answer.process}"))
+                place = f"\n{call.place}" if call.place else ""
+                found.append(Reason("activity", f"{text}{answer.process}{place}"))
         elif missing is not None:
             found.insert(0, Reason("function", f"{_words(asked)}: {missing}"))
         else:

@@ -25,7 +25,8 @@ def entity_reasons(facts: Facts) -> list[Reason]:
         names = listed(list(seen.batch.operations), _MOST_NAMES)
         age = since(seen.batch.since, facts.now)
         are = "operation {} is" if len(seen.batch.operations) == 1 else "operations {} are"
-        text = f"{are.format(names)} in hand {age} in process {owner.process}"
+        place = f"\n{seen.batch.place}" if seen.batch.place else ""
+        text = f"{are.format(names)} in hand {age} in process {owner.process}{place}"
         found.append(Reason("operation", text))
         if seen.full_entities:
             found.append(

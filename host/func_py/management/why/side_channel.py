@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from func_py.durable.engine.live import LiveInstance
-from func_py.logs import user_frames
+from func_py.logs import shown_frame, user_frames
 
 log = logging.getLogger("func_py.durable.engine")
 
@@ -182,7 +182,7 @@ class SideChannel:
         if len(frames) > _MOST_FRAMES:
             half = _MOST_FRAMES // 2
             frames = [*frames[:half], *frames[-half:]]
-        stack = [f"{f.filename}:{f.lineno} in {f.name}: {f.line}" for f in frames]
+        stack = [shown_frame(frame) for frame in frames]
         if turn is None:
             return Blocked(stack=stack, function=function, seconds=self._loop_patience_s)
         instance_id, orchestrator, began = turn

@@ -24,7 +24,7 @@ from func_py.durable.model import (
 )
 from func_py.durable.model.state import InstanceState
 from func_py.durable.storage.base import Committed, Lost, LostReason, Mail, TaskKey, Turn
-from func_py.durable.storage.sql.connection import Connection
+from func_py.durable.storage.sql.connection import Connection, Step
 from func_py.durable.storage.sql.queries import Row
 from func_py.durable.storage.sql.rows import (
     SqlToken,
@@ -324,35 +324,50 @@ class Batch:
             # Turns of one partition share its fence.
             self._rows["fence_partitions"] = list(dict.fromkeys(self._rows["fence_partitions"]))
 
-    def store(self, connection: Connection, held: Mapping[int, int]) -> list[Mail]:
+    def store(
+        self,
+        connection: Connection,
+        held: Mapping[int, int],
+        mail: list[Mail],
+        *,
+        ends: bool = False,
+    ) -> None:
         """Execute everything; raises Missed, or what the driver raises for a refused value.
 
         Args:
             connection: In a transaction.
             held: Partition to epoch, for those whose mail is delivered in memory.
-
-        Returns:
-            The mail for partitions that are held.
+            mail: Receives that mail, for when the transaction is committed.
+            ends: Nothing follows in the transaction.
         """
         messages = [_message_row(posted, held) for posted in self._posted]
-        steps = [(name, self._rows[name]) for name in _STATEMENTS if name in self._rows]
+        steps = [
+            Step(name, self._rows[name], reason is not None)
+            for name, reason in _STATEMENTS.items()
+            if name in self._rows
+        ]
         if messages and not self._alone:
-            steps.append((_MESSAGES, messages))
-        for (name, rows), hit in zip(steps, connection.execute_all(steps), strict=True):
-            reason = _STATEMENTS.get(name)
-            if hit != len(rows) and (reason is not None or name == _MESSAGES):
-                raise Missed(reason)
-        stored = self._posted
+            steps.append(Step(_MESSAGES, messages, True))
+        if not self._alone:
+            # Before it is done: when the answer to it is lost, this must be known.
+            self._note_stored(self._posted, held, mail)
+        for step, hit in zip(steps, connection.execute_all(steps, ends=ends), strict=True):
+            if step.is_exact and hit != len(step.rows):
+                raise Missed(_STATEMENTS.get(step.name))
         if self._alone:
             stored = [
                 posted
                 for posted, row in zip(self._posted, messages, strict=True)
                 if connection.execute_rows(_MESSAGES, [row]) == 1
             ]
-        mail = [m for m in (_mail(posted, held) for posted in stored) if m is not None]
+            self._note_stored(stored, held, mail)
+
+    def _note_stored(
+        self, stored: Sequence[Posted], held: Mapping[int, int], mail: list[Mail]
+    ) -> None:
+        mail += [m for m in (_mail(posted, held) for posted in stored) if m is not None]
         for change in self._changes:
             change.stored()
-        return mail
 
 
 def _message_row(posted: Posted, held: Mapping[int, int]) -> Row:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -14,8 +14,13 @@ from func_py.durable.storage.sql.queries import Query, Row
 
 T = TypeVar("T")
 
-Step = tuple[str, Sequence[Row]]
-"""A query on many rows, and the rows."""
+
+class Step(NamedTuple):
+    """A query on many rows; `is_exact`: each of them must be hit."""
+
+    name: str
+    rows: Sequence[Row]
+    is_exact: bool
 
 
 class CommitInDoubt(Exception):
@@ -57,18 +62,20 @@ class Connection:
         return self.raw.execute(self._queries[name].text, values).rowcount
 
     def execute_rows(self, name: str, rows: Sequence[Row]) -> int:
-        """Execute a query on many rows; the number of rows it changed altogether."""
+        """Execute a query on many rows; the number of rows it changed, or counts, altogether."""
         execute = self.raw.execute
         if len(rows) == 1:
-            return execute(self._queries[name].single, rows[0]).rowcount
-        return sum(execute(*chunk).rowcount for chunk in self._queries[name].chunks(rows))
+            return _hits(execute(self._queries[name].single, rows[0]))
+        return sum(_hits(execute(*chunk)) for chunk in self._queries[name].chunks(rows))
 
-    def execute_all(self, steps: Iterable[Step]) -> Iterator[int]:
+    def execute_all(self, steps: Sequence[Step], *, ends: bool) -> Iterator[int]:
         """Execute queries on many rows, in order; for each the number of rows it changed.
 
-        Whoever stops asking undoes the transaction: later steps may have been executed, too.
+        Whoever stops asking undoes the transaction: later steps may have been executed, too. With
+        `ends` nothing follows in the transaction. Then it may be committed by this when every
+        exact step has hit all its rows, and otherwise raises what the driver has for a refusal.
         """
-        for name, rows in steps:
+        for name, rows, _ in steps:
             yield self.execute_rows(name, rows)
 
     def row(self, name: str, *values: object) -> tuple[Any, ...] | None:
@@ -92,6 +99,15 @@ class Connection:
     def close(self) -> None:
         """Close; what was not committed is undone."""
         self.raw.close()
+
+
+def _hits(cursor: Cursor) -> int:
+    changed = cursor.rowcount
+    if changed >= 0:
+        return changed
+    (counted,) = cursor.fetchone()
+    assert isinstance(counted, int)
+    return counted
 
 
 class Dialect(Protocol):

@@ -1,9 +1,11 @@
 """Named queries of a dialect, read from its `queries.sql`.
 
 A query with a `-- rows: a, b` line works on many rows at once: `{rows}` in it is a table of them,
-and `{any: x = ? and y = ?}` holds for a record that one of them means. A statement per row would be
-slow for a reason that has nothing to do with the database: a driver releases the interpreter lock
-in every call, and beside a thread that computes each of these waits for a whole switch interval.
+`{values}` is what an insert takes them from, and `{any: x = ? and y = ?}` holds for a record that
+one of them means. A statement per row would be slow for a reason that has nothing to do with the
+database: a driver releases the interpreter lock in every call, and beside a thread that computes
+each of these waits for a whole switch interval. What follows a `-- one:` line is the same for one
+row, which needs no table.
 """
 
 from __future__ import annotations
@@ -15,21 +17,26 @@ from importlib.resources.abc import Traversable
 _CHUNKS = (1, 4, 16, 64, 256)
 """Rows per execution. Few sizes, so that the driver keeps every statement prepared."""
 
-_HEADER = re.compile(r"--\s*(name|rows):\s*(.+)")
+_HEADER = re.compile(r"--\s*(name|rows|one):\s*(.*)")
 _ANY = re.compile(r"\{any:\s*(.+?)\}", re.DOTALL)
 
 Row = Sequence[object]
 
 
 class Query:
-    """One statement; `columns` are those of its `rows` table, empty when it has none."""
+    """One statement; `columns` are those of its `rows` table, empty when it has none.
 
-    def __init__(self, name: str, text: str, columns: Sequence[str], placeholder: str) -> None:
+    `single`: the statement for one row, where that is another one.
+    """
+
+    def __init__(
+        self, name: str, text: str, columns: Sequence[str], placeholder: str, single: str = ""
+    ) -> None:
         self.name = name
         self.columns = tuple(columns)
         self._text = text
         self._values = "(" + ", ".join([placeholder] * len(columns)) + ")"
-        self._sized: dict[int, str] = {}
+        self._sized = {1: single} if single else {}
 
     @property
     def text(self) -> str:
@@ -62,8 +69,12 @@ class Query:
             # Not in front of the statement: sqlite3 counts rows only for what begins with
             # insert, update or delete.
             table = f"(with v ({columns}) as (values {values}) select * from v) rows"
+            source = f"values {values}"
+            if size > 1:
+                source = f"select {columns} from {table} where {self.columns[0]} is not null"
             text = _ANY.sub(lambda match: " or ".join([f"({match[1]})"] * size), self._text)
-            text = self._sized[size] = text.replace("{rows}", table)
+            text = text.replace("{rows}", table).replace("{values}", source)
+            self._sized[size] = text
         return text
 
 
@@ -73,10 +84,13 @@ def load_queries(source: Traversable, placeholder: str) -> dict[str, Query]:
     name = ""
     columns: list[str] = []
     lines: list[str] = []
+    many: list[str] | None = None
 
     def finish() -> None:
         if name:
-            queries[name] = Query(name, "\n".join(lines).strip(), columns, placeholder)
+            last = "\n".join(lines).strip()
+            text, single = (last, "") if many is None else ("\n".join(many).strip(), last)
+            queries[name] = Query(name, text, columns, placeholder, single)
 
     for line in source.read_text(encoding="utf-8").splitlines():
         header = _HEADER.fullmatch(line.strip())
@@ -85,7 +99,9 @@ def load_queries(source: Traversable, placeholder: str) -> dict[str, Query]:
                 lines.append(line)
         elif header[1] == "name":
             finish()
-            name, columns, lines = header[2], [], []
+            name, columns, lines, many = header[2], [], [], None
+        elif header[1] == "one":
+            many, lines = lines, []
         else:
             columns = [column.strip() for column in header[2].split(",")]
     finish()

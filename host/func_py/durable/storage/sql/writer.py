@@ -126,7 +126,7 @@ class Writer:
         self._first_look_s = first_look.total_seconds()
         self._pause_s = self._first_look_s
         self._loop = asyncio.get_running_loop()
-        self._inbox: queue.SimpleQueue[Operation[object] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[list[Operation[object]] | None] = queue.SimpleQueue()
         self._outbox: list[Operation[object]] = []
         """Submitted in this iteration of the loop. The thread gets them together, else it would
         begin with the first alone. Measured under load: half as many transactions."""
@@ -203,9 +203,9 @@ class Writer:
         return operation.future
 
     def _hand_out(self) -> None:
-        for operation in self._outbox:
-            self._inbox.put(operation)
-        self._outbox.clear()
+        if self._outbox:
+            self._inbox.put(self._outbox)
+            self._outbox = []
 
     # ---- the thread ------------------------------------------------------------------------
 
@@ -215,10 +215,10 @@ class Writer:
             try:
                 connection = self._dialect.connect()
             except Exception as error:  # noqa: BLE001 - handed to whoever opens the hub
-                first = self._inbox.get()
-                assert first is not None
-                first.error = self._translated(error)
-                self._hand_over([first], [])
+                first = self._inbox.get() or []
+                for operation in first:
+                    operation.error = self._translated(error)
+                self._hand_over(first, [])
                 return
             self._serve(connection)
         finally:
@@ -233,27 +233,30 @@ class Writer:
     def _serve(self, connection: Connection) -> None:
         while True:
             try:
-                operations = self._collect()
+                operations, ending = self._collect()
             except queue.Empty:
                 self._pause_s = min(self._pause_s * 2, self._poll_s)
                 self._poll(connection)
                 continue
             self._pause_s = self._first_look_s
-            ending = operations[-1] is None
-            group = [o for o in operations if o is not None and not o.future.cancelled()]
+            group = [o for o in operations if not o.future.cancelled()]
             if group:
                 self._store(connection, group)
             if ending:
                 return
 
-    def _collect(self) -> list[Operation[object] | None]:
-        """Everything that waits; raises queue.Empty when nothing comes for a poll interval."""
+    def _collect(self) -> tuple[list[Operation[object]], bool]:
+        """Everything that waits, and whether it was the last; raises queue.Empty when nothing comes
+        for a poll interval."""
         patience_s = self._pause_s if self._doubt is None else min(self._pause_s, _DOUBT_POLL_S)
-        operations = [self._inbox.get(timeout=patience_s)]
-        with contextlib.suppress(queue.Empty):
-            while operations[-1] is not None:
-                operations.append(self._inbox.get_nowait())
-        return operations
+        operations: list[Operation[object]] = []
+        more = self._inbox.get(timeout=patience_s)
+        while more is not None:
+            operations += more
+            if self._inbox.empty():
+                return operations, False
+            more = self._inbox.get()
+        return operations, True
 
     def _poll(self, connection: Connection) -> None:
         """Look for what others stored. An error shows itself in the next operation."""
@@ -350,19 +353,20 @@ class Writer:
                 self._news |= self._ownership.look(connection)
                 mail += self._ownership.take_mail(connection)
             if together is not None:
-                mail += together.store(connection, self._ownership.held)
+                ends = not calls and partitions <= self._ownership.held.keys()
+                together.store(connection, self._ownership.held, mail, ends=ends)
             else:
                 for change in changes:
-                    mail += self._store_alone(connection, change)
+                    self._store_alone(connection, change, mail)
             for operation in calls:
                 self._call(connection, operation)
             self._ownership.tell_owners(connection, partitions - self._ownership.held.keys())
 
-    def _store_alone(self, connection: Connection, change: Change) -> list[Mail]:
+    def _store_alone(self, connection: Connection, change: Change, mail: list[Mail]) -> None:
         connection.execute("begin_change")
         try:
             change.clear_way(connection)
-            mail = Batch([change], alone=True).store(connection, self._ownership.held)
+            Batch([change], alone=True).store(connection, self._ownership.held, mail)
         except Missed as missed:
             change.missed(missed.reason)
         except FuncPyError as error:
@@ -371,10 +375,9 @@ class Writer:
             change.outcome = Lost(LostReason.REJECTED, f"{type(error).__name__}: {error}")
         else:
             connection.execute("end_change")
-            return mail
+            return
         connection.execute("undo_change")
         connection.execute("end_change")
-        return []
 
     def _call(self, connection: Connection, operation: CallOperation[object]) -> None:
         connection.execute("begin_change")
@@ -428,9 +431,9 @@ class Writer:
         self._hand_out()
         with contextlib.suppress(queue.Empty):
             while True:
-                operation = self._inbox.get_nowait()
-                if operation is not None and not operation.future.done():
-                    operation.future.set_exception(self._unavailable())
+                for operation in self._inbox.get_nowait() or ():
+                    if not operation.future.done():
+                        operation.future.set_exception(self._unavailable())
         if not self._ended.done():
             self._ended.set_result(None)
 

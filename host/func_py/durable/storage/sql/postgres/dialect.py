@@ -34,6 +34,11 @@ from func_py.errors import (
 
 _OLDEST_SERVER = 14
 
+_NEVER = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+"""How the writer never finds what it changes, where there is an index. The server keeps plans that
+it made when the tables were small, and takes each array for a long one: it would read all
+instances, and whatever dead rows lie about, for each turn."""
+
 _LOOKS = 3
 """How often in a lease time a host that waits for the hub's lock looks at who has it."""
 
@@ -202,6 +207,8 @@ class PostgresDialect:
     def _open_writer(self) -> Raw:
         raw = open_session(self._parameters, self._schema)
         raw.execute(f"set lock_timeout = {max(1, self._lease_ms // _LOOKS)}")
+        for way in _NEVER:
+            raw.execute(f"set {way} = off")
         return raw
 
     def connect_reader(self) -> Connection:
@@ -263,19 +270,17 @@ class PostgresDialect:
                 # Before anything else: this host may have been taken for dead.
                 connection.execute("insert_host", *self.host_row(self._host))
             yield
-            reach("store.before_commit")
-        except BaseException:
+            if not connection.has_ended:
+                reach("store.before_commit")
+                connection.commit()
+        except BaseException as error:
+            if connection.has_ended and connection.is_lost:
+                raise CommitInDoubt(lambda: self._was_committed(connection, mark)) from error
             with contextlib.suppress(psycopg.Error):
                 connection.raw.execute("rollback")
             raise
         finally:
             self._in_transaction = False
-        try:
-            connection.raw.execute("commit")
-        except psycopg.OperationalError as error:
-            if not connection.is_lost:
-                raise
-            raise CommitInDoubt(lambda: self._was_committed(connection, mark)) from error
         if is_overdue and keeper is not None:
             keeper.lease.entered()
         reach("store.after_commit")

@@ -1,6 +1,7 @@
 -- Every statement the provider executes, by name. With `-- rows: a, b`, `{rows}` is a table `rows` of
--- the values handed over, many per execution and padded with nulls; `{any: a = ? and b = ?}` is true
--- for what one of the rows means. Otherwise `?` are single values. A query that reads many rows
+-- the values handed over, many per execution and padded with nulls, `{values}` what an insert takes
+-- them from; `{any: a = ? and b = ?}` is true for what one of the rows means. `-- one:` begins what is
+-- executed for a single row, where that is much cheaper. Otherwise `?` are single values. A query that reads many rows
 -- answers with one JSON document: each row fetched singly would be a wait for the interpreter lock.
 
 -- ---- transactions ------------------------------------------------------------------------------
@@ -70,9 +71,12 @@ update partitions set holder = null where partition = ? and epoch = ? and holder
 -- name: release_all_partitions
 update partitions set holder = null where holder = ?
 
+-- Counts, where server databases change the row: nobody else writes while a transaction runs here,
+-- and a commit has a page less to write.
+
 -- name: fence_partitions
 -- rows: partition, epoch, holder
-update partitions set commit_number = commit_number + 1
+select count(*) from partitions
 where {any: partition = ? and epoch = ? and holder = ?}
 
 -- ---- instances ---------------------------------------------------------------------------------
@@ -82,10 +86,7 @@ where {any: partition = ? and epoch = ? and holder = ?}
 insert into instances (
     number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress,
     large_output)
-select
-    number, instance_id, execution_id, turns, history_length, is_entity, created_at, status, progress,
-    large_output
-from {rows} where number is not null
+{values}
 on conflict (instance_id) do nothing
 
 -- name: update_instances
@@ -100,11 +101,15 @@ update instances set
 from {rows}
 where instances.number = rows.number
   and instances.turns = rows.fence_turns
+-- one:
+update instances set
+    execution_id = ?3, turns = turns + 1, history_length = ?4, status = ?5, progress = ?6,
+    large_output = ?7
+where number = ?1 and turns = ?2
 
 -- name: upsert_origins
 -- rows: number, body, large_input
-insert into origins (number, body, large_input)
-select number, body, large_input from {rows} where number is not null
+insert into origins (number, body, large_input) {values}
 on conflict (number) do update set body = excluded.body, large_input = excluded.large_input
 
 -- name: instance_status
@@ -195,8 +200,7 @@ delete from history where {any: number = ?}
 
 -- name: insert_history
 -- rows: number, first_event, body
-insert into history (number, first_event, body)
-select number, first_event, body from {rows} where number is not null
+insert into history (number, first_event, body) {values}
 
 -- ---- messages ----------------------------------------------------------------------------------
 
@@ -258,8 +262,7 @@ update messages set delivered_epoch = rows.epoch from {rows} where messages.id =
 
 -- name: insert_timers
 -- rows: number, task_id, partition, fire_at
-insert into timers (number, task_id, partition, fire_at)
-select number, task_id, partition, fire_at from {rows} where number is not null
+insert into timers (number, task_id, partition, fire_at) {values}
 
 -- name: delete_timers
 -- rows: number, task_id
@@ -291,8 +294,7 @@ from (
 -- rows: number, execution_id, task_id, partition, attempt, holder, body, large_input
 insert into activities (
     number, execution_id, task_id, partition, attempt, holder, body, large_input)
-select number, execution_id, task_id, partition, attempt, holder, body, large_input
-from {rows} where number is not null
+{values}
 
 -- Not `in (select … from {rows})`: SQLite then reads all the calls of an instance to find one.
 
