@@ -66,18 +66,15 @@ async def die_and_go_on(
     azurite: str, name: str, count: int, points: list[str], output: object
 ) -> None:
     """At each point a host dies, in a hub of its own; the next one comes to the same end."""
-    hubs = {f"Death{next(_numbers)}": point for point in points}
     few = asyncio.Semaphore(_AT_ONCE)
 
-    async def die_soon(hub: str, point: str) -> None:
+    async def at(point: str) -> None:
+        hub = f"Death{next(_numbers)}"
         async with few:
             await die(azurite, hub, name, count, point)
-
-    await asyncio.gather(*(die_soon(hub, point) for hub, point in hubs.items()))
-    for hub, point in hubs.items():
-        async with host_on(azurite, hub) as heir:
-            state = await heir.wait_for(INSTANCE)
-            history = await whole_history(heir.hub, INSTANCE)
+            async with host_on(azurite, hub) as heir:
+                state = await heir.wait_for(INSTANCE)
+                history = await whole_history(heir.hub, INSTANCE)
         assert (state.status, json.loads(state.output or "")) == (
             RuntimeStatus.COMPLETED,
             output,
@@ -85,6 +82,8 @@ async def die_and_go_on(
         asked = [event.task_id for event in history if isinstance(event, TaskScheduled)]
         assert len(set(asked)) == len(asked), point
         assert sum(isinstance(event, OrchestratorStarted) for event in history) > 0, point
+
+    await asyncio.gather(*(at(point) for point in points))
 
 
 async def test_a_death_between_the_writes_of_a_chain_does_no_harm(azurite: str) -> None:

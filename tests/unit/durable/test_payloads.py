@@ -10,12 +10,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import azure.durable_functions as df
 import pytest
+from support.durable_values import NOON
 from support.engine import Host, until
 from support.hubs import sqlite_hub
 
 from func_py.durable.engine import EngineOptions
-from func_py.durable.model import EntityState, RuntimeStatus
+from func_py.durable.model import (
+    EntityState,
+    ExecutionStarted,
+    OrchestratorStarted,
+    RuntimeStatus,
+)
+from func_py.durable.replay.session import Session
 from func_py.durable.storage.base import Lease, Mail
 from func_py.durable.storage.registry import DEFAULT_PAYLOAD_LIMIT
 from func_py.durable.storage.sql.hub import SqlTaskHub
@@ -129,6 +137,36 @@ async def test_calls_that_wait_do_not_fill_the_memory(tmp_path: Path, peak: Any)
         host.activities.keeps_calls = False
         assert (await host.run("measure_many")).output == "true"
     assert held[COUNT // 2] < TOTAL / 2
+
+
+def test_what_has_been_asked_for_keeps_no_inputs() -> None:
+    """A wide fan-out waits for its results, not with its inputs."""
+
+    def ask(context: Any) -> Generator[Any, Any, Any]:
+        entity = df.EntityId("add", "k")
+        yield context.task_all(
+            [
+                task
+                for number in range(20)
+                for task in (
+                    context.call_activity("a", number * SIZE // 20 * "x"),
+                    context.call_sub_orchestrator("b", number * SIZE // 20 * "x"),
+                    context.call_entity(entity, "c", number * SIZE // 20 * "x"),
+                )
+            ]
+        )
+
+    session = Session(ask, "one")
+    started = ExecutionStarted(timestamp=NOON, name="ask", execution_id="e")
+    tracemalloc.start()
+    try:
+        session.feed([OrchestratorStarted(timestamp=NOON), started], played=False)
+        asked = len(session.take_decisions())
+        assert tracemalloc.get_traced_memory()[0] < SIZE
+        assert tracemalloc.get_traced_memory()[1] > 20 * SIZE
+    finally:
+        tracemalloc.stop()
+    assert asked == 60
 
 
 async def test_the_next_host_runs_calls_with_their_large_inputs(tmp_path: Path) -> None:

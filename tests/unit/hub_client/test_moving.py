@@ -34,6 +34,7 @@ app = df.DFApp()
 
 @app.orchestration_trigger(context_name="context")
 def parent(context):
+    yield context.call_activity("say")
     said = yield context.call_activity("say", "first")
     child = yield context.call_sub_orchestrator("child", None, "the-child")
     last = yield context.call_activity("say", "last")
@@ -52,6 +53,7 @@ def say(text):
 
 
 def parent(context: Any) -> Orchestration:
+    yield context.call_activity("say")
     said = yield context.call_activity("say", "first")
     child = yield context.call_sub_orchestrator("child", None, "the-child")
     last = yield context.call_activity("say", "last")
@@ -234,13 +236,13 @@ class TestMoving:
     ) -> None:
         """An activity, a message to an entity, and a timer are hidden in the queues."""
         place, other = new_app("one", "AzureStorage"), new_app("two")
-        held, released, answers = threading.Event(), threading.Event(), asyncio.Event()
+        held, released, never = threading.Event(), threading.Event(), asyncio.Event()
 
         def slow(context: Any) -> None:
             held.set()
             released.wait(20)
 
-        async with host_of(place, say=lambda _: answers.wait(), counter=slow) as host:
+        async with host_of(place, say=lambda _: never.wait(), counter=slow) as host:
             await host.client.start("parent", instance_id="p")
             await host.client.start("sleeper", instance_id="s")
             await host.wait_for("s", RuntimeStatus.RUNNING)
@@ -249,8 +251,8 @@ class TestMoving:
             await until(lambda: called(host), "the activity to run")
             assert isinstance(host.hub, AzureTaskHub)
             await host.hub.die()
+            await host.engine.stop(0)
             released.set()
-            answers.set()
         file = tmp_path / "hub.jsonl"
         await until(lambda: exported(place, file, voice), "the host to be taken for dead")
         assert "messages are hidden in the queues" in voice.remarks[0]

@@ -187,12 +187,18 @@ async def instances(hub: TaskHub) -> AsyncIterator[InstanceState]:
 
 
 async def pages(hub: TaskHub) -> AsyncIterator[Sequence[InstanceState]]:
-    """All instances, many at a time."""
+    """All instances, many at a time; large inputs and outputs may be missing."""
     for prefix in PREFIXES:
         continuation = ""
         while True:
             page = await hub.query_instances(
-                InstanceQuery(prefix=prefix, page_size=_PAGE, continuation=continuation)
+                InstanceQuery(
+                    prefix=prefix,
+                    page_size=_PAGE,
+                    continuation=continuation,
+                    inputs=False,
+                    outputs=False,
+                )
             )
             yield page.items
             continuation = page.continuation

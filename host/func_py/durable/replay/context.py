@@ -211,9 +211,6 @@ class RecordingContext(ExplainingContext):
             case CallActivityAction() | CallActivityWithRetryAction():
                 name = plain_text(action.function_name)
                 decision = ScheduleActivity(task_id=task_id, name=name, input=action.input_)
-                if isinstance(action, CallActivityAction):
-                    # The task keeps its action while it is open; a retry alone needs it again.
-                    action.input_ = None
             case CreateTimerAction():
                 self._note_timer(task_id, printed_time(action.fire_at))
                 if action.is_cancelled:
@@ -244,6 +241,11 @@ class RecordingContext(ExplainingContext):
         if not isinstance(decision, CallEntity | SignalEntity):
             self.open_kinds[task_id] = type(decision)
         self.asked.append(decision)
+        # A task keeps its action while it is open; of those without retries nobody needs it again.
+        if isinstance(action, CallActivityAction | CallEntityAction):
+            action.input_ = None
+        elif isinstance(action, CallSubOrchestratorAction):
+            action._input = None
 
     def note_cancelled(self, task_id: int) -> None:
         """Note that the code cancelled an open timer: it takes no completion any more."""
