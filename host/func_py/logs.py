@@ -351,7 +351,8 @@ _HIDDEN_FILES = tuple(
 )
 
 _LIBRARIES = tuple(
-    os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "purelib", "platlib")
+    os.path.join(sysconfig.get_path(name), "")
+    for name in ("stdlib", "purelib", "platlib", "scripts")
 )
 
 
