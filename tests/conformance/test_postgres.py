@@ -315,6 +315,25 @@ class TestLeases:
                 await other.create("a")
             assert caught.value.was_committed() is False
 
+    async def test_a_session_that_the_server_ends_leaves_the_commit_in_doubt(
+        self, new_world: NewWorld
+    ) -> None:
+        """Also when its last word is read before the end of the connection is seen."""
+        world = new_world()
+        other = await world.host()
+        harness = harness_of(world)
+        dialect = harness.dialect()
+        with closing(dialect.connect()) as connection:
+            assert isinstance(connection, PostgresConnection)
+            backend = connection.raw.info.backend_pid
+            with (
+                pytest.raises(CommitInDoubt) as caught,
+                dialect.transaction(connection, shared=False),
+            ):
+                harness.execute(f"select pg_terminate_backend({backend}, 5000)")
+            assert caught.value.was_committed() is False
+        await other.create("a")
+
     async def test_a_host_stopped_while_it_sends_a_transaction_holds_nobody_up_for_longer(
         self, new_world: NewWorld
     ) -> None:

@@ -146,6 +146,13 @@ class PostgresConnection(Connection):
         """See `Connection.is_lost`."""
         return self.raw.closed
 
+    def is_over(self, error: BaseException) -> bool:
+        """Has this error ended the session? It may be told before the end is seen."""
+        severity = error.diag.severity_nonlocalized if isinstance(error, psycopg.Error) else None
+        if severity in ("FATAL", "PANIC"):
+            self.raw.close()
+        return self.raw.closed
+
     def revive(self) -> None:
         """Connect again when the connection was lost; raises psycopg.Error.
 

@@ -274,7 +274,7 @@ class PostgresDialect:
                 reach("store.before_commit")
                 connection.commit()
         except BaseException as error:
-            if connection.has_ended and connection.is_lost:
+            if connection.has_ended and connection.is_over(error):
                 raise CommitInDoubt(lambda: self._was_committed(connection, mark)) from error
             with contextlib.suppress(psycopg.Error):
                 connection.raw.execute("rollback")
