@@ -278,9 +278,9 @@ async def test_of_two_hosts_that_start_one_id_at_once_one_does(cluster: Cluster)
 async def test_an_instance_whose_function_went_with_another_host_fails(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Host(sqlite_hub(tmp_path), {"here": patient}, {}) as here:
-        async with Host(sqlite_hub(tmp_path), {"there": patient}, {}) as there:
-            ids = [await there.client.start("there") for _ in range(8)]
+    async with Host(sqlite_hub(tmp_path), {"here": fan}, {}) as here:
+        async with Host(sqlite_hub(tmp_path), {"there": fan}, {}) as there:
+            ids = [await there.client.start("there", input="0") for _ in range(8)]
 
             async def one_waits() -> bool:
                 return "waits for another host" in caplog.text
@@ -288,6 +288,7 @@ async def test_an_instance_whose_function_went_with_another_host_fails(
             await until(one_waits, "an instance that only the other host can run")
         states = [await here.wait_for(instance_id) for instance_id in ids]
 
-    assert {state.status for state in states} == {RuntimeStatus.FAILED}
+    # Some may have been begun there, and then they have ended there.
+    assert RuntimeStatus.FAILED in {state.status for state in states}
     assert "(only there: orchestrator:there; only here: orchestrator:here)" in caplog.text
     assert caplog.text.count("has other functions") == 2
