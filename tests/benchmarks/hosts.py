@@ -34,9 +34,9 @@ LEAST_GAIN = 1.3
 
 _SEQUENCES = 300
 _FAN_OUT = 3000
-_CHAIN = 200
+_CHAIN = 400
 _SIGNALS, _SENDERS, _COUNTERS = 200, 10, 20
-_COMPUTING = 60
+_COMPUTING = 240
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from func_py.hub_client import configured_client, configured_hub
 
 _PROVIDER = "AzureFunctionsJobHost__extensions__durableTask__storageProvider__"
 _LIVE = frozenset(status for status in RuntimeStatus if not status.is_terminal)
-_POLL_S = 0.005
+_POLL_S = 0.01
 _DEADLINE_S = 90.0
 _PAGE = 1000
 
