@@ -328,7 +328,7 @@ async def test_an_idle_instance_is_dropped_from_memory_and_goes_on(
         slots = partition._slots
 
         async def dropped() -> bool:
-            return instance_id not in slots
+            return slots.get(instance_id) is None
 
         await until(dropped, "the idle instance to be dropped")
         await h.client.raise_event(instance_id, "Go", "1")

@@ -8,7 +8,6 @@ together. Effects (activities, timers) start only after the commit answered.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 from collections.abc import Coroutine, Sequence
 from datetime import datetime
@@ -22,20 +21,18 @@ from func_py.durable.engine.orchestrations import Orchestrations
 from func_py.durable.engine.outage import Retries
 from func_py.durable.engine.owner import Processor
 from func_py.durable.engine.parts import Parts
-from func_py.durable.engine.ready import ReadySlots
+from func_py.durable.engine.pump import Pump
 from func_py.durable.engine.slot import Item, Running, Slot
-from func_py.durable.engine.timers import TimerHeap
+from func_py.durable.engine.slots import Slots
+from func_py.durable.engine.timers import NextTimers
 from func_py.durable.engine.turns import activity_event
 from func_py.durable.faults import reach
 from func_py.durable.model import (
     ActivityResult,
     ActivityTask,
-    ExecutionStarted,
-    ExecutionTerminated,
     RuntimeStatus,
     TimerFired,
     TimerTask,
-    pending_state,
 )
 from func_py.durable.storage.base import (
     Committed,
@@ -60,9 +57,8 @@ class Partition:
     def __init__(self, lease: Lease, parts: Parts) -> None:
         self.lease = lease
         self._parts = parts
-        self._slots: dict[str, Slot] = {}
-        self._ready = ReadySlots(parts.turns)
-        self._pumping = False
+        self._slots = Slots(parts.sessions, self.discard)
+        self._pump = Pump(parts, self._begin_if_due, self._commit)
         self._begins_operations = True
         self._leaving = False
         self._closed = False
@@ -77,13 +73,12 @@ class Partition:
         )
         self._orchestrations = Orchestrations(self, parts)
         self._entities = Entities(self, parts)
-        self._timers = TimerHeap(parts.clock, self._fire)
-        self._horizon = parts.clock.now()
+        span = parts.options.timer_horizon
+        self._timers = NextTimers(parts.hub, lease, parts.clock, span, self._fire)
         self._early: list[Mail] | None = []
         """Mail that came before what was stored is recovered: it is newer than that."""
         self._background = Background(self._failed)
         self._operations = Background(self._failed)
-        self._context = contextvars.copy_context()
 
     @property
     def is_recovered(self) -> bool:
@@ -107,32 +102,19 @@ class Partition:
 
     async def recover(self) -> None:
         """Take over what the store holds for this partition; raises LeaseLost."""
-        until = self._parts.clock.now() + self._parts.options.timer_horizon
+        until = self._timers.next_horizon
         found = await self._parts.hub.recover(self.lease, until)
         if not self.takes_results:
             return
-        self._horizon = until
         early, self._early = self._early, None
         for mail in (*found.mail, *(early or ())):
             self.deliver(mail)
-        self._timers.add(found.timers)
+        self._timers.recovered(found.timers, until)
         self._parts.pool.dispatch(found.activities)
 
     async def extend_horizon(self) -> None:
-        """Load the timers of the next minutes; called well before the last horizon is reached."""
-        until = self._parts.clock.now() + self._parts.options.timer_horizon
-        after = self._horizon
-        if until - after < self._parts.options.timer_horizon / 4:
-            return
-        # Before the answer: turns that are committed meanwhile add their own.
-        self._horizon = until
-        try:
-            timers = await self._parts.hub.timers(self.lease, after, until)
-        except StorageUnavailable:
-            self._horizon = after
-            raise
-        if not self._closed:
-            self._timers.add(timers)
+        """See `NextTimers.extend`."""
+        await self._timers.extend()
 
     async def take_back(self) -> None:
         """Run the activities of this partition that nobody runs."""
@@ -146,7 +128,7 @@ class Partition:
 
     def reconsider(self) -> None:
         """Try again what waits for another host, which may be gone."""
-        for slot in list(self._slots.values()):
+        for slot in self._slots.all():
             if slot.parked and slot.lacks_function:
                 slot.parked = slot.lacks_function = False
                 self.enqueue(slot)
@@ -158,34 +140,9 @@ class Partition:
         if self._early is not None:
             self._early.append(mail)
             return
-        message = mail.message
-        event = message.event
-        slot = self._slots.get(message.instance_id)
-        if slot is not None and message.id in slot.seen:
-            if not slot.busy and all(item.message_id != message.id for item in slot.inbox):
-                # It is in history already, and stored once more.
-                self.discard([Item(event, message.execution_id, message_id=message.id)])
-            return
-        if slot is None:
-            slot = self._slots[message.instance_id] = Slot(message.instance_id)
-            if mail.token is not None and isinstance(event, ExecutionStarted):
-                slot.state = pending_state(message.instance_id, event)
-                slot.token = mail.token
-        elif isinstance(event, ExecutionStarted) and (
-            slot.state is None or slot.state.execution_id != event.execution_id
-        ):
-            # Either it replaced what we hold, or it is an old start that came again: the store
-            # knows. Also a load that is under way may have read what was there before.
-            self._parts.sessions.dropped(slot)
-            slot.forget()
-            slot.parked = False
-            slot.failures = 0
-        if isinstance(event, ExecutionTerminated):
-            slot.parked = False  # it asks for little: no history, no code
-        slot.seen.add(message.id)
-        item = Item(event, message.execution_id, message_id=message.id, withheld=mail.withheld)
-        slot.inbox.append(item)
-        self.enqueue(slot)
+        slot = self._slots.receive(mail)
+        if slot is not None:
+            self.enqueue(slot)
 
     def activity_done(self, task: ActivityTask, result: ActivityResult) -> None:
         """An activity of an instance of this partition ended."""
@@ -201,56 +158,19 @@ class Partition:
         self._put(timer.instance_id, Item(event, timer.execution_id, timer=timer.task_id))
 
     def _put(self, instance_id: str, item: Item) -> None:
-        if not self.takes_results:
-            return
-        slot = self._slots.get(instance_id)
-        if slot is None:
-            slot = self._slots[instance_id] = Slot(instance_id)
-        slot.inbox.append(item)
-        self.enqueue(slot)
+        if self.takes_results:
+            self.enqueue(self._slots.put(instance_id, item))
 
-    # ---- the pump --------------------------------------------------------------------------
+    # ---- turns -----------------------------------------------------------------------------
 
     def enqueue(self, slot: Slot) -> None:
         """See `Owner.enqueue`."""
-        if slot.queued or slot.busy or slot.parked:
-            return
-        slot.queued = True
-        self._ready.put(slot)
-        self._pump_soon()
+        if not (slot.queued or slot.busy or slot.parked):
+            self._pump.enqueue(slot)
 
-    def _pump_soon(self) -> None:
-        if not self._pumping and not self._closed:
-            self._pumping = True
-            # Not in the context of the caller, which may be an activity with variables of its own.
-            context = self._context.copy()
-            asyncio.get_running_loop().call_soon(self._pump, context=context)
-
-    def _pump(self) -> None:
-        """Run turns for one slice of the loop, then hand them to the store together."""
-        self._pumping = False
-        if self._closed:
-            return
-        if not self._parts.heartbeat.is_fresh:
-            self._parts.heartbeat.then(self._pump_soon)
-            return
-        batch: list[Running] = []
-        for _ in range(self._parts.options.turns_per_slice):
-            slot = self._ready.take()
-            if slot is None:
-                break
-            slot.queued = False
-            if slot.busy or not slot.inbox or self._slots.get(slot.instance_id) is not slot:
-                continue
-            running = self._begin(slot)
-            if running is not None:
-                batch.append(running)
-        if batch:
-            _ = self._commit(batch)
-        if self._ready.has_next:
-            self._pump_soon()
-        elif self._ready:
-            self._parts.turns.wait(self._pump)
+    def _begin_if_due(self, slot: Slot) -> Running | None:
+        is_due = slot.inbox and not slot.busy and self._slots.holds(slot)
+        return self._begin(slot) if is_due else None
 
     def _begin(self, slot: Slot) -> Running | None:
         """Let the slot have a turn; an orchestration has its place until that is stored."""
@@ -334,7 +254,7 @@ class Partition:
             slot.forget()
             self._processor(slot).quarantine(slot, error)
             return None
-        if self._closed or self._slots.get(slot.instance_id) is not slot:
+        if self._closed or not self._slots.holds(slot):
             return None
         slot.busy = False
         if len(slot.inbox) < len(before):
@@ -437,7 +357,7 @@ class Partition:
             self._parts.poison.activities_settled(turn.taken)
         if turn.ended_timers:
             self._timers.cancel(slot.instance_id, state.execution_id, turn.ended_timers)
-        if self._closed or self._slots.get(slot.instance_id) is not slot:
+        if self._closed or not self._slots.holds(slot):
             return
         slot.busy = False
         slot.failures = 0
@@ -448,7 +368,7 @@ class Partition:
         if turn.replaces_history:
             self._continued(slot, turn)
         if turn.timers and not self._leaving:
-            self._timers.add(t for t in turn.timers if t.fire_at < self._horizon)
+            self._timers.add(turn.timers)
         if turn.drop_activities:
             self._parts.pool.drop(slot.instance_id, state.execution_id)
         if turn.activities and not self._leaving:
@@ -489,7 +409,7 @@ class Partition:
         slot.busy = False
         self._parts.sessions.dropped(slot)
         slot.forget()
-        if self._closed or self._slots.get(slot.instance_id) is not slot:
+        if self._closed or not self._slots.holds(slot):
             self._hand_in(items)
         else:
             slot.inbox[:0] = items
@@ -527,8 +447,7 @@ class Partition:
 
     def forget(self, slot: Slot) -> None:
         """See `Owner.forget`."""
-        if self._slots.get(slot.instance_id) is slot:
-            del self._slots[slot.instance_id]
+        self._slots.drop(slot)
 
     def _detach(self, slot: Slot) -> None:
         self.forget(slot)
@@ -566,11 +485,11 @@ class Partition:
         await self._operations.wait(patience_s)
         self._leaving = True
         self._timers.close()
-        while self._background or self._ready.has_next:
+        while self._background or self._pump.has_next:
             if self._parts.heartbeat.is_fresh:
-                self._pump()
+                self._pump.run()
             else:
-                self._ready.clear()
+                self._pump.clear()
             await self._background.wait()
         self.close()
 
@@ -579,9 +498,9 @@ class Partition:
         self._closed = True
         self._timers.close()
         self._retries.close()
-        for slot in list(self._slots.values()):
+        for slot in self._slots.all():
             self._detach(slot)
-        self._ready.clear()
+        self._pump.close()
 
     async def wait_idle(self) -> None:
         """Wait for commits, loads and operations that are under way."""

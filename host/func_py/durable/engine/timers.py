@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from func_py.clock import Clock, Timer
 from func_py.durable.model import TimerTask
+from func_py.durable.storage.base import Lease, TaskHub
+from func_py.errors import StorageUnavailable
 
 _Key = tuple[str, str, int]
 
@@ -75,3 +77,62 @@ class TimerHeap:
             if timer is not None:
                 self._fire(timer)
         self._arm()
+
+
+class NextTimers:
+    """The timers of a partition up to a horizon; those behind it stay in the store."""
+
+    def __init__(
+        self,
+        hub: TaskHub,
+        lease: Lease,
+        clock: Clock,
+        span: timedelta,
+        fire: Callable[[TimerTask], None],
+    ) -> None:
+        """`span`: how far ahead the horizon is at most; `fire` is called for each that is due."""
+        self._hub = hub
+        self._lease = lease
+        self._clock = clock
+        self._span = span
+        self._heap = TimerHeap(clock, fire)
+        self._horizon = clock.now()
+        self._closed = False
+
+    @property
+    def next_horizon(self) -> datetime:
+        """How far one may look ahead now."""
+        return self._clock.now() + self._span
+
+    def recovered(self, timers: Iterable[TimerTask], until: datetime) -> None:
+        """Hold what is stored up to this horizon."""
+        self._horizon = until
+        self._heap.add(timers)
+
+    def add(self, timers: Iterable[TimerTask]) -> None:
+        """Hold what has just been stored, as far as the horizon."""
+        self._heap.add(timer for timer in timers if timer.fire_at < self._horizon)
+
+    def cancel(self, instance_id: str, execution_id: str, task_ids: Iterable[int]) -> None:
+        """Forget timers that a committed turn ended."""
+        self._heap.cancel(instance_id, execution_id, task_ids)
+
+    async def extend(self) -> None:
+        """Load the timers of the next minutes; called well before the last horizon is reached."""
+        until, after = self.next_horizon, self._horizon
+        if until - after < self._span / 4:
+            return
+        # Before the answer: turns that are committed meanwhile add their own.
+        self._horizon = until
+        try:
+            timers = await self._hub.timers(self._lease, after, until)
+        except StorageUnavailable:
+            self._horizon = after
+            raise
+        if not self._closed:
+            self._heap.add(timers)
+
+    def close(self) -> None:
+        """Fire nothing more."""
+        self._closed = True
+        self._heap.close()
