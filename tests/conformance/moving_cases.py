@@ -73,6 +73,14 @@ async def export(
         await hub.close()
 
 
+async def export_of_one(world: World, path: Path) -> None:
+    """Export a hub with one instance."""
+    host = await world.host()
+    await host.create("a")
+    await host.hub.close()
+    await export(world, path)
+
+
 def joined(entries: Sequence[Entry]) -> dict[str, Entry]:
     """By instance, with the parts of long histories put together."""
     found: dict[str, Entry] = {}
@@ -161,10 +169,7 @@ class MoveCases:
     ) -> None:
         if world.harness.loses_turns:
             return
-        host = await world.host()
-        await host.create("a")
-        await host.hub.close()
-        await export(world, tmp_path / "one.jsonl")
+        await export_of_one(world, tmp_path / "one.jsonl")
         with pytest.raises(UserError, match="not empty"):
             await import_(world, tmp_path / "one.jsonl", "TestHub", 4)
 
@@ -173,10 +178,7 @@ class MoveCases:
     ) -> None:
         if world.harness.loses_turns:
             return
-        host = await world.host()
-        await host.create("a")
-        await host.hub.close()
-        await export(world, tmp_path / "one.jsonl")
+        await export_of_one(world, tmp_path / "one.jsonl")
         hub = world.harness.hub("Other")
         await hub.create_hub()
         info = await hub.open(new := new_host(NOON))

@@ -334,6 +334,29 @@ class TestLeases:
             assert caught.value.was_committed() is False
         await other.create("a")
 
+    async def test_a_commit_that_the_driver_gets_no_answer_to_is_in_doubt(
+        self, new_world: NewWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The driver may give up before it has seen that the connection is lost."""
+        world = new_world()
+        await world.host()
+        dialect = harness_of(world).dialect()
+        commit = PostgresConnection.commit
+
+        def gives_up(self: PostgresConnection) -> None:
+            self.raw.execute("select pg_current_xact_id()")  # there is something to be committed
+            commit(self)
+            raise psycopg.OperationalError("cannot exit pipeline mode while busy")
+
+        with closing(dialect.connect()) as connection:
+            monkeypatch.setattr(PostgresConnection, "commit", gives_up)
+            with (
+                pytest.raises(CommitInDoubt) as caught,
+                dialect.transaction(connection, shared=False),
+            ):
+                pass
+            assert caught.value.was_committed() is True
+
     async def test_a_host_stopped_while_it_sends_a_transaction_holds_nobody_up_for_longer(
         self, new_world: NewWorld
     ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.engine import Host, until
+from support.voice import Voice
 
 from func_py.clock import RealClock
 from func_py.config.host_json import load_host_config
@@ -43,16 +44,6 @@ def fails_once(context: Any) -> Orchestration:
 
 def counter(context: Any) -> None:
     context.set_state(context.get_state(lambda: 0) + context.get_input())
-
-
-class Voice:
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.remarks: list[str] = []
-        self.tell = self.told.append
-        self.remark = self.remarks.append
 
 
 @pytest.fixture

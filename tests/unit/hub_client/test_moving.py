@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.engine import Host, until
+from support.voice import Voice
 
 from func_py.config.host_json import load_host_config
 from func_py.config.local_settings import app_environment, load_local_settings
@@ -71,16 +72,6 @@ def sleeper(context: Any) -> Orchestration:
 
 def counter(context: Any) -> None:
     context.set_state(context.get_state(lambda: 0) + context.get_input())
-
-
-class Voice:
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.remarks: list[str] = []
-        self.tell = self.told.append
-        self.remark = self.remarks.append
 
 
 @pytest.fixture

@@ -3,6 +3,9 @@
 All of it happens on one event loop. A turn runs when its instance has something in its inbox and no
 turn that is not yet committed; what turns of one slice of the loop produce goes to the store
 together. Effects (activities, timers) start only after the commit answered.
+
+It is longer than other modules, because it is one state machine: whether a slot is busy, and
+whether the partition takes mail, leaves or is closed, is decided by all of what is below.
 """
 
 from __future__ import annotations
@@ -359,12 +362,8 @@ class Partition:
             self._timers.cancel(slot.instance_id, state.execution_id, turn.ended_timers)
         if self._closed or not self._slots.holds(slot):
             return
-        slot.busy = False
-        slot.failures = 0
+        slot.settle(state, outcome.token)
         self._parts.poison.turn_settled(slot.instance_id, state.execution_id)
-        slot.token = outcome.token
-        slot.state = state
-        slot.last_time = state.last_updated_at
         if turn.replaces_history:
             self._continued(slot, turn)
         if turn.timers and not self._leaving:
@@ -374,19 +373,17 @@ class Partition:
         if turn.activities and not self._leaving:
             self._parts.pool.dispatch(turn.activities)
         if state.status.is_terminal:
-            slot.end_session()
-            self._parts.sessions.dropped(slot)
-            if state.status is not RuntimeStatus.TERMINATED and state.entity is None:
-                self._parts.finished(state)
+            self._end_session(slot)
             if state.entity is None:
+                if state.status is not RuntimeStatus.TERMINATED:
+                    self._parts.finished(state)
                 self._parts.ended(state)
             if not slot.inbox:
                 self.forget(slot)
                 return
         elif slot.session is not None and not slot.session.sticky:
             # Code that reads its whole history is replayed for each turn.
-            slot.end_session()
-            self._parts.sessions.dropped(slot)
+            self._end_session(slot)
         else:
             self._parts.sessions.used(slot, now)
         if slot.inbox:
@@ -396,12 +393,15 @@ class Partition:
 
     def _continued(self, slot: Slot, turn: Turn) -> None:
         """The next execution begins with a session of its own."""
-        slot.end_session()
-        self._parts.sessions.dropped(slot)
+        self._end_session(slot)
         if closed_turns(turn.events) == 0:
             slot.opened = turn.events
         else:
             slot.forget()  # rewound: what stays of its history is replayed
+
+    def _end_session(self, slot: Slot) -> None:
+        slot.end_session()
+        self._parts.sessions.dropped(slot)
 
     def _undo(self, running: Running) -> None:
         """The turn did not happen: its session has moved on, so drop it; the items wait again."""

@@ -155,3 +155,11 @@ class Slot:
         """A turn has been made; the slot is busy until the store has answered."""
         self.busy = True
         return Running(self, items, turn)
+
+    def settle(self, state: InstanceState, token: Token) -> None:
+        """The turn is stored: this is the record that it left."""
+        self.busy = False
+        self.failures = 0
+        self.token = token
+        self.state = state
+        self.last_time = state.last_updated_at

@@ -147,9 +147,14 @@ class PostgresConnection(Connection):
         return self.raw.closed
 
     def is_over(self, error: BaseException) -> bool:
-        """Has this error ended the session? It may be told before the end is seen."""
-        severity = error.diag.severity_nonlocalized if isinstance(error, psycopg.Error) else None
-        if severity in ("FATAL", "PANIC"):
+        """Has this error ended the session? It may be told before the end is seen.
+
+        What the server says of a statement has a state; without one it is the driver that speaks,
+        of a connection that is of no use any more.
+        """
+        if isinstance(error, psycopg.OperationalError) and (
+            error.sqlstate is None or error.diag.severity_nonlocalized in ("FATAL", "PANIC")
+        ):
             self.raw.close()
         return self.raw.closed
 
