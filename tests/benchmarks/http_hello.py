@@ -22,6 +22,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from func_py.runtime.interpreter import settle_interpreter
+
 APP = """\
 import azure.functions as func
 
@@ -141,6 +143,7 @@ def main() -> None:
     if args.serve:
         kind, fd, folder = args.serve
         sock = socket.socket(fileno=int(fd))
+        settle_interpreter()  # as `func-py start` does; it is the bare server's as well
         asyncio.run(serve_bare(sock) if kind == "bare" else serve_func_py(sock, Path(folder)))
         return
     with tempfile.TemporaryDirectory() as name:
