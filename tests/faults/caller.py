@@ -128,7 +128,10 @@ class Caller:
             answer = self._ask("POST", target)
             # An attempt that was cut off may have done it, and there is nothing to do any more.
             is_done = attempts > 1 and answer is not None
-            assert answer is None or answer.status == 202 or is_done, answer
+            assert answer is None or answer.status == 202 or is_done, (
+                answer,
+                self.status(instance_id),
+            )
             return answer is not None
 
         wait_for(is_taken, f"{command} of {instance_id} to be taken")

@@ -28,6 +28,7 @@ from support.apps import functions
 from func_py.clock import RealClock
 from func_py.config.host_json import load_host_config
 from func_py.durable import faults
+from func_py.durable.engine import in_hand
 from func_py.durable.storage.registry import find_provider
 from func_py.invocation import Invoker
 from func_py.logs import Logs, LogSettings
@@ -51,6 +52,8 @@ class Birth:
     """Functions that its app does not have any more."""
     clock_shift_s: float = 0.0
     """How far its clock is ahead."""
+    deaths_to_blame: int = in_hand.DEATHS_TO_BLAME
+    """At how many deaths in a row work that was in hand is taken for their cause."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """App settings that lead to another task hub than the file in the folder."""
 
@@ -88,6 +91,7 @@ class _Verbs:
 
 async def _live(birth: Birth, channel: socket.socket) -> None:
     faults.arm(birth.crash_at)
+    in_hand.DEATHS_TO_BLAME = birth.deaths_to_blame
     folder = Path(birth.folder)
     logs = Logs(LogSettings(file=folder / "log"))
     invoker = Invoker(logs)

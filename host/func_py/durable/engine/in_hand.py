@@ -28,7 +28,7 @@ from func_py.durable.storage.base import TaskKey
 
 log = logging.getLogger("func_py.durable.engine")
 
-_LIMIT = 3
+DEATHS_TO_BLAME = 3
 """Unclean deaths in a row, with the same work in hand, that condemn it."""
 
 _MAGIC = b"func-py in hand 1\n".ljust(32, b"\0")
@@ -137,11 +137,14 @@ class Blame:
 
     def condemns_turn(self, instance_id: str, execution_id: str) -> bool:
         """Must this execution be quarantined unrun? True from the third unclean death on."""
-        return bool(self._deaths) and self._count(_turn_key(instance_id, execution_id)) >= _LIMIT
+        return (
+            bool(self._deaths)
+            and self._count(_turn_key(instance_id, execution_id)) >= DEATHS_TO_BLAME
+        )
 
     def condemns_activity(self, key: TaskKey) -> bool:
         """Must this call be quarantined unrun? True from the third unclean death on."""
-        return bool(self._deaths) and self._count(_activity_key(key)) >= _LIMIT
+        return bool(self._deaths) and self._count(_activity_key(key)) >= DEATHS_TO_BLAME
 
     def suspects_activity(self, key: TaskKey) -> bool:
         """Was this call in hand at the latest unclean death? True from the first on.
