@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -32,10 +32,16 @@ class _Watched:
         self._ends: dict[str, asyncio.Future[InstanceState]] = {}
         self._turns: dict[str, asyncio.Future[InstanceState]] = {}
 
+    @property
+    def is_overdue(self) -> bool:
+        return self._hub.is_overdue  # asked too often for the way around below
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._hub, name)
 
-    def commit(self, turns: Sequence[Turn]) -> asyncio.Future[Sequence[Committed | Lost]]:
+    def commit(self, turns: Sequence[Turn]) -> Awaitable[Sequence[Committed | Lost]]:
+        if not self._turns and not any(turn.state.status.is_terminal for turn in turns):
+            return self._hub.commit(turns)  # of no interest to anybody
         commit = asyncio.ensure_future(self._hub.commit(turns))
         commit.add_done_callback(lambda commit: self._tell_of(turns, commit))
         return commit

@@ -263,7 +263,7 @@ class ActivityPool:
                     continue
                 await self._one(self._queue.popleft())
                 self.ended += 1
-                if not _is_same(contextvars.copy_context(), self._context):
+                if self._queue and not _is_same(contextvars.copy_context(), self._context):
                     break
         finally:
             # Not by a callback of the task, which comes an iteration of the loop later: a call

@@ -26,9 +26,12 @@ class Background:
         task.add_done_callback(self._ended)
 
     def add(self, work: asyncio.Future[Any]) -> None:
-        """Note something that runs already; whoever added it looks at how it ends."""
+        """Note something that runs already; whoever added it looks at how it ends, and says so."""
         self._work.add(work)
-        work.add_done_callback(self._work.discard)
+
+    def ended(self, work: asyncio.Future[Any]) -> None:
+        """What was added has ended, and what follows from that was done."""
+        self._work.discard(work)
 
     async def wait(self, timeout_s: float | None = None) -> None:
         """Wait until nothing runs, or for so many seconds; what runs goes on then."""

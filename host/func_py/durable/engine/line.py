@@ -21,16 +21,14 @@ class Line:
         self._calls = 0
         self._threads = 0
         self._length = 0
-
-    @property
-    def waiting(self) -> int:
+        self.waiting = 0
         """Calls in hand that do not run, because there are not threads enough."""
-        return min(max(0, self._calls - self._threads), self._length)
 
     def join(self, threads: int) -> None:
         """A call is about to be given to one of so many threads."""
         self._calls += 1
         self._threads = threads
+        self._count()
 
     def leave(self, took_s: float) -> None:
         """It ended, so many seconds after it joined."""
@@ -39,3 +37,7 @@ class Line:
             self._length = min(LONGEST_LINE, self._length + 1)
         else:
             self._length //= 2
+        self._count()
+
+    def _count(self) -> None:
+        self.waiting = min(max(0, self._calls - self._threads), self._length)

@@ -300,6 +300,7 @@ class Partition:
             except Exception as error:  # noqa: BLE001 - one edge: memory may be half changed
                 self._failed(error)
             finally:
+                self._background.ended(commit)
                 self._parts.turns.give(sum(not running.slot.is_entity for running in batch))
 
         commit.add_done_callback(answered)

@@ -34,7 +34,7 @@ from func_py.durable.model import (
 )
 from func_py.durable.replay import Session, encode_start_input
 from func_py.durable.replay.decisions import ContinueAsNew
-from func_py.durable.storage.base import Lease, Turn
+from func_py.durable.storage.base import Lease, TaskKey, Turn
 
 
 def turn_time(slot: Slot, items: Sequence[Item], now: datetime) -> datetime:
@@ -65,13 +65,23 @@ def activity_event(
 
 def _opened(lease: Lease, slot: Slot, state: InstanceState, items: Sequence[Item]) -> Turn:
     """A turn that consumes the items and changes nothing yet."""
+    consumed: list[str] = []
+    taken: list[TaskKey] = []
+    ended_timers: list[int] = []
+    for item in items:
+        if item.message_id:
+            consumed.append(item.message_id)
+        elif item.task is not None:
+            taken.append(item.task)
+        elif item.timer is not None:
+            ended_timers.append(item.timer)
     return Turn(
         lease=lease,
         token=slot.token,
         state=state,
-        consumed=[item.message_id for item in items if item.message_id],
-        taken=[item.task for item in items if item.task is not None],
-        ended_timers=[item.timer for item in items if item.timer is not None],
+        consumed=consumed,
+        taken=taken,
+        ended_timers=ended_timers,
     )
 
 

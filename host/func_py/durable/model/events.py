@@ -27,20 +27,9 @@ class RuntimeStatus(StrEnum):
     TERMINATED = "Terminated"
     SUSPENDED = "Suspended"
 
-    @property
-    def is_terminal(self) -> bool:
+    def __init__(self, text: str) -> None:
+        self.is_terminal = text in {"Completed", "Failed", "Canceled", "Terminated"}
         """No turn runs any more; only start, restart, rewind and purge act on it."""
-        return self in _TERMINAL
-
-
-_TERMINAL = frozenset(
-    {
-        RuntimeStatus.COMPLETED,
-        RuntimeStatus.FAILED,
-        RuntimeStatus.CANCELED,
-        RuntimeStatus.TERMINATED,
-    }
-)
 
 
 class FailureDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -161,7 +161,10 @@ class RecordingContext(ExplainingContext):
         if not is_first or not isinstance(task, AtomicTask) or self.will_continue_as_new:
             return
         action = task.action_repr
-        if isinstance(action, WaitForExternalEventAction):
+        if isinstance(action, CallActivityAction):
+            # The most frequent first: checks that fail are slow, as actions have an abstract base.
+            self._note(task.id, action)
+        elif isinstance(action, WaitForExternalEventAction):
             spellings = self.waits.setdefault(plain_text(task.id).casefold(), [])
             if task.id in spellings:
                 spellings.remove(task.id)

@@ -5,6 +5,7 @@ Decides nothing about which events the code may see; that is the session's.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from collections.abc import Callable
@@ -203,6 +204,7 @@ class Execution:
         )
 
 
+@functools.lru_cache(256)
 def _names(code: CodeType, name: str) -> bool:
     return name in code.co_names or any(
         isinstance(const, CodeType) and _names(const, name) for const in code.co_consts

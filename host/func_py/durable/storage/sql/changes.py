@@ -119,12 +119,9 @@ class Change:
 
     def __init__(self) -> None:
         self.rows: dict[str, list[Row]] = {}
+        """What each statement is executed on."""
         self.messages: list[Posted] = []
         self.outcome: Committed | Lost | Exception | None = None
-
-    def add(self, statement: str, rows: list[Row]) -> None:
-        """Have the statement executed on these rows; once per statement."""
-        self.rows[statement] = rows
 
     def clear_way(self, connection: Connection) -> None:
         """Before this change is stored alone: remove what it replaces, drop what is there.
@@ -193,7 +190,7 @@ class CompleteChange(Change):
     def __init__(self, key: TaskKey, result: Message, site: Site) -> None:
         super().__init__()
         row = (key.instance_id, key.execution_id, key.task_id, site.host_id)
-        self.add("complete_activities", [row])
+        self.rows["complete_activities"] = [row]
         self.post(result, site)
 
 
@@ -244,46 +241,42 @@ class TurnChange(Change):
         limit = site.payload_limit
         self._token = SqlToken(number, turns + 1, state.execution_id, length, origin)
 
-        self.add("fence_partitions", [(lease.partition, lease.epoch, site.host_id)])
+        rows = self.rows
+        rows["fence_partitions"] = [(lease.partition, lease.epoch, site.host_id)]
         if token is None:
-            self.add("insert_instances", [new_instance_row(number, state, 1, length, limit)])
+            rows["insert_instances"] = [new_instance_row(number, state, 1, length, limit)]
         else:
             progress, output = progress_values(state, limit)
-            row = (number, turns, state.execution_id, length, state.status.value, progress, output)
-            self.add("update_instances", [row])
+            row = (number, turns, state.execution_id, length, str(state.status), progress, output)
+            rows["update_instances"] = [row]
             if turn.replaces_history:
-                self.add("delete_histories", [(number,)])
+                rows["delete_histories"] = [(number,)]
             if turn.replaces_history or state.status.is_terminal:
-                self.add("delete_timers_of_instances", [(number,)])
+                rows["delete_timers_of_instances"] = [(number,)]
             if turn.ended_timers:
-                self.add("delete_timers", [(number, task) for task in turn.ended_timers])
+                rows["delete_timers"] = [(number, task) for task in turn.ended_timers]
             if turn.drop_activities:
-                self.add("delete_activities_of_executions", [(number, token.execution_id)])
+                rows["delete_activities_of_executions"] = [(number, token.execution_id)]
         if token is None or token.origin != origin:
-            self.add("upsert_origins", [origin_row(number, origin, limit)])
+            rows["upsert_origins"] = [origin_row(number, origin, limit)]
         if turn.consumed:
-            self.add("delete_messages", [(message_id,) for message_id in turn.consumed])
+            rows["delete_messages"] = [(message_id,) for message_id in turn.consumed]
         if turn.taken:
-            self.add(
-                "delete_activities",
-                [(number, key.execution_id, key.task_id) for key in turn.taken],
-            )
+            rows["delete_activities"] = [
+                (number, key.execution_id, key.task_id) for key in turn.taken
+            ]
         if turn.events:
-            self.add("insert_history", history_rows(number, first, turn.events))
+            rows["insert_history"] = history_rows(number, first, turn.events)
         if turn.timers:
-            self.add(
-                "insert_timers",
-                [
-                    (number, timer.task_id, lease.partition, to_micros(timer.fire_at))
-                    for timer in turn.timers
-                ],
-            )
+            rows["insert_timers"] = [
+                (number, timer.task_id, lease.partition, to_micros(timer.fire_at))
+                for timer in turn.timers
+            ]
         if turn.activities:
             place = (lease.partition, site.host_id, limit)
-            self.add(
-                "insert_activities",
-                [activity_row(number, call, *place) for call in turn.activities],
-            )
+            rows["insert_activities"] = [
+                activity_row(number, call, *place) for call in turn.activities
+            ]
         for message in turn.messages:
             self.post(message, site)
 

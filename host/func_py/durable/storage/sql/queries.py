@@ -37,16 +37,13 @@ class Query:
         self._text = text
         self._values = "(" + ", ".join([placeholder] * len(columns)) + ")"
         self._sized = {1: single} if single else {}
+        self.single = self._of_size(1)
+        """The statement for one row."""
 
     @property
     def text(self) -> str:
         """The statement, for a query without rows."""
         return self._text
-
-    @property
-    def single(self) -> str:
-        """The statement for one row."""
-        return self._of_size(1)
 
     def chunks(self, rows: Sequence[Row]) -> Iterator[tuple[str, Row]]:
         """The executions that handle all the rows: text and values of each.

@@ -193,7 +193,7 @@ def new_instance_row(
         history_length,
         state.instance_id.startswith("@"),
         to_micros(state.created_at),
-        state.status.value,
+        str(state.status),
         *progress_values(state, limit),
     )
 

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 import msgspec
 
@@ -23,6 +23,7 @@ from func_py.durable.storage.sql.ownership import News, Ownership
 from func_py.errors import FuncPyError, StorageError, StorageUnavailable
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 REFUSED_VALUES = (msgspec.EncodeError, UnicodeEncodeError, OverflowError, TypeError, ValueError)
 """What preparing a value raises, before any driver has seen it."""
@@ -302,7 +303,7 @@ class Writer:
     def _succeed(self, group: Sequence[Operation[object]], mail: Sequence[Mail]) -> None:
         if any(self._news):
             news, self._news = self._news, News()
-            self._on_loop(lambda: self._notice(news))
+            self._on_loop(self._notice, news)
         self._look = False
         self._hand_over(group, mail)
 
@@ -407,12 +408,12 @@ class Writer:
     # ---- back on the loop ------------------------------------------------------------------
 
     def _hand_over(self, group: Sequence[Operation[object]], mail: Sequence[Mail]) -> None:
-        self._on_loop(lambda: self._resolve(group, mail))
+        self._on_loop(self._resolve, group, mail)
 
-    def _on_loop(self, callback: Callable[[], None]) -> None:
+    def _on_loop(self, callback: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
         # The loop may be gone when the process ends without closing the hub.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(callback)
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _resolve(self, group: Sequence[Operation[object]], mail: Sequence[Mail]) -> None:
         for operation in group:

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,7 @@ from func_py.durable.storage.sql.queries import Row, load_queries
 from func_py.durable.storage.sql.rows import host_row, host_rows
 from func_py.durable.storage.sql.sqlite.bell import Bell, ring
 from func_py.durable.storage.sql.sqlite.host_files import HELD
+from func_py.durable.storage.sql.sqlite.transaction import Transaction
 from func_py.durable.storage.sql.sqlite.turnstile import Turnstile
 from func_py.errors import (
     InternalError,
@@ -97,8 +98,8 @@ class SqliteDialect:
             with turnstile:
                 self._check_owner(connection)
                 _use_wal(connection)
-                with self._immediate(connection):
-                    self._migrate(connection, partition_count)
+            with Transaction(connection, turnstile):
+                self._migrate(connection, partition_count)
         finally:
             connection.close()
             turnstile.close()
@@ -200,28 +201,9 @@ class SqliteDialect:
 
     # ---- transactions ----------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def transaction(self, connection: Connection, *, shared: bool) -> Iterator[None]:
+    def transaction(self, connection: Connection, *, shared: bool) -> Transaction:
         """One write transaction, behind the queue of processes; never shared."""
-        with self._turnstile, self._immediate(connection):
-            yield
-
-    @staticmethod
-    @contextlib.contextmanager
-    def _immediate(connection: Connection) -> Iterator[None]:
-        raw = connection.raw
-        # Immediate: a transaction that first reads may find its view outdated when it writes.
-        raw.execute("begin immediate")
-        try:
-            yield
-            reach("store.before_commit")
-            raw.execute("commit")
-        except BaseException:
-            # SQLite has undone it already after some errors (disk full).
-            with contextlib.suppress(sqlite3.OperationalError):
-                raw.execute("rollback")
-            raise
-        reach("store.after_commit")
+        return Transaction(connection, self._turnstile)
 
     def others_committed(self, connection: Connection) -> bool:
         """`data_version` of a connection changes with the commits of all others."""

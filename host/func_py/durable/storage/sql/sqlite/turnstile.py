@@ -22,15 +22,23 @@ class Turnstile:
         self._path = path
         self._descriptor: int | None = None
 
-    def __enter__(self) -> None:
+    def enter(self) -> None:
+        """Wait for this process's turn."""
         if self._descriptor is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o666)
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self) -> None:
+        """It is the next one's turn."""
         assert self._descriptor is not None
         fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
 
     def close(self) -> None:
         """Idempotent."""
