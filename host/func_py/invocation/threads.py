@@ -45,6 +45,10 @@ class FunctionThreads:
         self.limit = count or min(32, (os.cpu_count() or 1) + 4)
         """Threads at most, besides those that replace one whose call was given up."""
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
+        self._outbox: list[_Work] = []
+        """Called in this iteration of the loop. The threads get it together: they would take the
+        interpreter from the loop before that is through, and the results would come in two waves.
+        """
         self._done: deque[tuple[_Work, Any, BaseException | None]] = deque()
         self._is_waking = False
         self._busy: set[int] = set()
@@ -69,9 +73,9 @@ class FunctionThreads:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         work = _Work(future, function, args)
-        self._work.put(work)
-        self._outstanding += 1
-        self._start_if_needed(loop)
+        self._outbox.append(work)
+        if len(self._outbox) == 1:
+            loop.call_soon(self._hand_out)
         try:
             return await future
         except asyncio.CancelledError:
@@ -85,9 +89,19 @@ class FunctionThreads:
 
     def close(self) -> None:
         """Let idle threads end; busy ones end after their call."""
+        self._hand_out()
         for _ in range(self._thread_count):
             self._work.put(None)
         self._thread_count = 0
+
+    def _hand_out(self) -> None:
+        """Let the threads have what this iteration of the loop has called."""
+        outbox, self._outbox = self._outbox, []
+        for work in outbox:
+            if not work.future.cancelled():
+                self._work.put(work)
+                self._outstanding += 1
+                self._start_if_needed(work.future.get_loop())
 
     def _start_if_needed(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._outstanding > self._thread_count < self.limit + self._given_up:

@@ -8,7 +8,7 @@ from pathlib import Path
 from support.hubs import sqlite_hub
 
 from func_py.clock import VirtualClock
-from func_py.durable.engine.activities import ActivityPool
+from func_py.durable.engine.activities import ActivityPool, task_key
 from func_py.durable.engine.heartbeat import Heartbeat
 from func_py.durable.engine.line import LONGEST_LINE, Line
 from func_py.durable.engine.outage import Outage
@@ -69,6 +69,19 @@ def test_calls_that_have_a_thread_are_not_in_line() -> None:
     assert line.waiting == 1
 
 
+def test_calls_that_are_expected_count_until_they_have_come() -> None:
+    line = line_after(0.001, 0.001, 0.001)
+    for _ in range(99):
+        line.leave(0.001)
+    for _ in range(3):
+        line.expect(2)
+    assert line.waiting == 2
+    line.arrive(2)  # one that needs no thread: what was expected is withdrawn
+    assert line.waiting == 1
+    line.arrive(0)
+    assert line.waiting == 0
+
+
 async def test_calls_that_wait_for_a_thread_leave_their_room_to_others(tmp_path: Path) -> None:
     runner = OneThread()
     left = 50
@@ -100,3 +113,9 @@ async def test_calls_that_wait_for_a_thread_leave_their_room_to_others(tmp_path:
     async with asyncio.timeout(5):
         await done.wait()
     assert 2 < runner.most <= 2 + LONGEST_LINE
+
+    pool.release(map(task_key, calls))
+    for call in calls[:20]:
+        pool.dispatch([call])
+    await asyncio.sleep(0)
+    assert runner.in_hand == 20, "as many as have their place in line begin together"

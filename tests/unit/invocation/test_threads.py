@@ -43,6 +43,18 @@ async def test_results_arrive_while_the_calls_behind_them_last(threads: Function
             await asyncio.gather(*calls)
 
 
+async def test_what_one_iteration_of_the_loop_calls_is_begun_when_that_is_over(
+    threads: FunctionThreads,
+) -> None:
+    has_begun = threading.Event()
+    early: list[bool] = []
+    calls = [asyncio.create_task(threads.run(has_begun.set)) for _ in range(2)]
+    asyncio.get_running_loop().call_soon(lambda: early.append(has_begun.wait(0.02)))
+    await asyncio.gather(*calls)
+    assert early == [False]
+    assert has_begun.is_set()
+
+
 async def test_every_result_of_many_calls_arrives(threads: FunctionThreads) -> None:
     async with asyncio.timeout(_DEADLINE_S):
         for count in (1, 2, 3, 50):

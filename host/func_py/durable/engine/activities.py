@@ -182,8 +182,12 @@ class ActivityPool:
         return self.limit + self._line.waiting - len(self._workers)
 
     def _hire(self, loop: asyncio.AbstractEventLoop) -> None:
-        wanted = min(self._room, len(self._queue) - self._unstarted)
-        for _ in range(wanted):
+        # All at once, and not when those before them are in line: the threads would be through with
+        # the first, and the results would never come together again.
+        while self._unstarted < len(self._queue) and self._room > 0:
+            threads = self._runner.thread_limit(self._queue[self._unstarted].name)
+            if threads:
+                self._line.expect(threads)
             worker = loop.create_task(self._work(), context=self._context.copy())
             self._unstarted += 1
             self._workers.add(worker)
@@ -254,6 +258,7 @@ class ActivityPool:
 
     async def _work(self) -> None:
         self._unstarted -= 1
+        self._line.arrive(self._unstarted)
         worker = asyncio.current_task()
         assert worker is not None
         try:

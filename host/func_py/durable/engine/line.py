@@ -19,10 +19,23 @@ class Line:
 
     def __init__(self) -> None:
         self._calls = 0
+        self._expected = 0
         self._threads = 0
         self._length = 0
         self.waiting = 0
         """Calls in hand that do not run, because there are not threads enough."""
+
+    def expect(self, threads: int) -> None:
+        """A call is about to be taken in hand that needs one of so many threads."""
+        self._expected += 1
+        self._threads = threads
+        self._count()
+
+    def arrive(self, coming: int) -> None:
+        """A call is in hand, whether it needs a thread or not; `coming`: how many still are not."""
+        if self._expected:
+            self._expected = min(self._expected - 1, coming)
+            self._count()
 
     def join(self, threads: int) -> None:
         """A call is about to be given to one of so many threads."""
@@ -40,4 +53,5 @@ class Line:
         self._count()
 
     def _count(self) -> None:
-        self.waiting = min(max(0, self._calls - self._threads), self._length)
+        too_many = self._calls + self._expected - self._threads
+        self.waiting = min(max(0, too_many), self._length)
