@@ -38,6 +38,11 @@ class RouteTemplate:
         pattern = self._compile(self.text)
         self.literal = None if self._parameters else _unescape(self.text).lower()
         self._match = re.compile(pattern, re.IGNORECASE | re.DOTALL).fullmatch
+        self._names = tuple(parameter.name for parameter in self._parameters)
+        self._takes_any_text = not any(
+            parameter.checks or parameter.default is not None or parameter.is_optional
+            for parameter in self._parameters
+        )
 
     def match(self, path: str) -> dict[str, str] | None:
         """The route values of a path, or None when it does not fit.
