@@ -39,9 +39,9 @@ class RouteTemplate:
         self.literal = None if self._parameters else _unescape(self.text).lower()
         self._match = re.compile(pattern, re.IGNORECASE | re.DOTALL).fullmatch
         self._names = tuple(parameter.name for parameter in self._parameters)
-        self._takes_any_text = not any(
-            parameter.checks or parameter.default is not None or parameter.is_optional
-            for parameter in self._parameters
+        self._is_plain = not any(
+            p.checks or p.default is not None or p.is_optional or p.is_rest
+            for p in self._parameters
         )
 
     def match(self, path: str) -> dict[str, str] | None:
@@ -53,6 +53,8 @@ class RouteTemplate:
         found = self._match(path)
         if found is None:
             return None
+        if self._is_plain:  # Every parameter has a value, and any will do.
+            return dict(zip(self._names, found.groups(), strict=True))
         values: dict[str, str] = {}
         for parameter, value in zip(self._parameters, found.groups(), strict=True):
             if not value:

@@ -273,9 +273,7 @@ class HttpFrontEnd:
         )
         if isinstance(outcome, Failure):
             return self._failed(route, outcome)
-        response = web.Response(
-            body=outcome.body, status=outcome.status, headers=outcome.headers
-        )
+        response = web.Response(body=outcome.body, status=outcome.status, headers=outcome.headers)
         response.headers.setdefault(hdrs.SERVER, _SERVER)
         return response
 
