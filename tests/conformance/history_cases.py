@@ -1,20 +1,41 @@
-"""Cases for histories that are longer than a page: clause 10."""
+"""Cases for histories, some of them longer than a page: clauses 10 and 33."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
-from conformance.harness import World
+from conformance.harness import Instance, World
 from msgspec.structs import replace
-from support.durable_values import large_events, scheduled
+from support.durable_values import large_events, make_start, scheduled
 
-from func_py.durable.model import HistoryEvent, RuntimeStatus, encode_events
+from func_py.durable.model import HistoryEvent, LongTimers, RuntimeStatus, encode_events
 from func_py.durable.storage.base import PAGE_BYTES
 from func_py.durable.storage.histories import history_pages, load_whole
 from func_py.errors import HistoryChanged
 
 COMPLETED = RuntimeStatus.COMPLETED
+
+
+class LongTimerCases:
+    """Clause 33."""
+
+    @pytest.mark.parametrize(
+        "cut", [None, LongTimers(longest=timedelta(days=6), interval=timedelta(days=3))]
+    )
+    async def test_an_execution_keeps_how_its_timers_are_cut(
+        self, world: World, cut: LongTimers | None
+    ) -> None:
+        host = await world.owner()
+        state, message = make_start("a")
+        start = replace(message, event=replace(message.event, long_timers=cut))
+        await host.hub.create_instance(state, start, ())
+        [mail] = await host.receive(1)
+        assert mail.message.event == start.event
+        new = Instance(state, start, await host.token("a"))
+        await host.step(new, consumed=[start.id], events=[start.event, *scheduled(1)])
+        assert await host.history("a") == [start.event, *scheduled(1)]
 
 
 class PageCases:

@@ -23,15 +23,16 @@ from azure.data.tables import EdmType
 from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobLeaseClient, BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
+from conformance.moving_cases import Leaps
 from support.azure_victim import APP, counter, host_on
 from support.engine import Host, until
 from support.hubs import sqlite_hub
 
-from func_py.clock import RealClock
 from func_py.durable.model import (
     ExecutionStarted,
     InstanceState,
     RuntimeStatus,
+    TimerCreated,
     new_id,
     partition_of,
 )
@@ -41,6 +42,7 @@ from func_py.durable.storage.azure.app_lease import app_lease_id
 from func_py.durable.storage.azure.hub import AzureTaskHub
 from func_py.durable.storage.azure.names import HubNames
 from func_py.durable.storage.azure.opened import AzureOptions
+from func_py.durable.storage.base import TaskHub
 from func_py.durable.storage.histories import whole_history
 from func_py.errors import ConfigError
 
@@ -481,24 +483,135 @@ async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished(outside: Ou
     assert sum(isinstance(event, ExecutionStarted) for event in history) == 1
 
 
-async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished_elsewhere(
-    outside: Outside, tmp_path: Path
-) -> None:
-    await half_run(outside)
-    file = HubFile(tmp_path / "hub.jsonl")
+async def move(old: TaskHub, new: TaskHub, folder: Path) -> None:
+    """Export one hub, and import it into another."""
+    file = HubFile(folder / f"{new_id()}.jsonl")
     mover = new_host(datetime.now(UTC))
-    old, new = quiet_hub(outside), sqlite_hub(tmp_path)
     info = await old.open(mover)
-    await export_hub(old, info, mover, file, RealClock(), lambda *_: None, lambda _: None)
+    await export_hub(old, info, mover, file, Leaps(), lambda *_: None, lambda _: None)
     await old.close()
     await new.create_hub()
     info = await new.open(mover)
     await import_hub(new, info, mover, file, lambda *_: None)
     await new.close()
+
+
+async def test_a_half_run_orchestration_of_a_dotnet_host_is_finished_elsewhere(
+    outside: Outside, tmp_path: Path
+) -> None:
+    await half_run(outside)
+    await move(quiet_hub(outside), sqlite_hub(tmp_path), tmp_path)
     async with Host(sqlite_hub(tmp_path), APP, {"square": lambda n: n * n}) as there:
         state = await there.wait_for("half")
         assert [call.input for call in there.activities.calls] == ["2"]
     assert (state.status, state.output) == (RuntimeStatus.COMPLETED, "[0, 1, 4]")
+
+
+def sleeper(context: Any) -> Any:
+    """Sleeps for eight days."""
+    yield context.create_timer(context.current_utc_datetime + timedelta(days=8))
+    return "rested"
+
+
+async def half_slept(outside: Outside) -> None:
+    """A sleeper of a .NET host, nine days old: the second and last part of its timer is over."""
+    await quiet_hub(outside).create_hub()
+    execution_id = new_id()
+    row = {**pending_row(outside, "nap", execution_id, "sleeper"), "RuntimeStatus": "Running"}
+    await outside.insert(outside.names.instances, row | {"Input": "null"})
+    began = datetime.now(UTC) - timedelta(days=9)
+    middle, end = began + timedelta(days=3), began + timedelta(days=8)
+    instance = json.dumps({"InstanceId": "nap", "ExecutionId": execution_id})
+    events: list[tuple[datetime, dict[str, Any]]] = [
+        (began, {"EventType": "OrchestratorStarted"}),
+        (
+            began,
+            {
+                "EventType": "ExecutionStarted",
+                "OrchestrationInstance": instance,
+                "ParentInstance": "null",
+                "Name": "sleeper",
+                "Version": "",
+                "ParentTraceContext": "null",
+                "Tags": "null",
+            },
+        ),
+        (began, {"EventType": "TimerCreated", "EventId": 0, "FireAt": middle}),
+        (began, {"EventType": "OrchestratorCompleted"}),
+        (middle, {"EventType": "OrchestratorStarted"}),
+        (middle, {"EventType": "TimerFired", "TimerId": 0, "FireAt": middle}),
+        (middle, {"EventType": "TimerCreated", "EventId": 1, "FireAt": end}),
+        (middle, {"EventType": "OrchestratorCompleted"}),
+    ]
+    for position, (time, event) in enumerate(events):
+        common = {"EventId": -1, "IsPlayed": False, "_Timestamp": time}
+        key = {"PartitionKey": "nap", "RowKey": f"{position:016X}", "ExecutionId": execution_id}
+        await outside.insert(outside.names.history, {**common, **key, **event})
+    key = {"PartitionKey": "nap", "RowKey": "sentinel", "ExecutionId": execution_id}
+    await outside.insert(outside.names.history, {**key, "IsCheckpointComplete": True})
+    fired = {"TimerId": 1, "FireAt": end.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+    message = official("TimerFiredEvent", 11, "nap", execution_id, fired)
+    await outside.put(outside.control("nap"), message)
+
+
+async def test_a_timer_that_a_dotnet_host_has_cut_comes_to_its_end(outside: Outside) -> None:
+    await half_slept(outside)
+    async with Host(quiet_hub(outside), {"sleeper": sleeper}) as host:
+        state = await host.wait_for("nap")
+    assert (state.status, state.output) == (RuntimeStatus.COMPLETED, '"rested"')
+
+
+async def test_a_timer_that_a_dotnet_host_has_cut_comes_to_its_end_elsewhere(
+    outside: Outside, tmp_path: Path
+) -> None:
+    await half_slept(outside)
+    await move(quiet_hub(outside), sqlite_hub(tmp_path), tmp_path)
+    async with Host(sqlite_hub(tmp_path), {"sleeper": sleeper}) as there:
+        state = await there.wait_for("nap")
+    assert (state.status, state.output) == (RuntimeStatus.COMPLETED, '"rested"')
+
+
+def patient(context: Any) -> Any:
+    """Waits for an event, or ten days; twice."""
+    far = context.create_timer(context.current_utc_datetime + timedelta(days=10))
+    yield context.task_any([far, context.wait_for_external_event("go")])
+    if context.get_input() is None:
+        context.continue_as_new("again")
+        return None
+    return context.get_input()
+
+
+async def test_a_long_timer_stays_whole_where_it_is_moved_to_and_the_next_is_cut(
+    outside: Outside, tmp_path: Path
+) -> None:
+    async def timers(host: Host) -> list[int]:
+        """Days until each timer that the history has, rounded."""
+        history = await whole_history(host.hub, "p")
+        found = [event for event in history if isinstance(event, TimerCreated)]
+        return [round((event.fire_at - event.timestamp) / timedelta(days=1)) for event in found]
+
+    async def wait_for(host: Host, cut: int) -> None:
+        async def has_begun() -> bool:
+            return await timers(host) == [cut]
+
+        await until(has_begun, f"a timer of {cut} days")
+
+    async with Host(sqlite_hub(tmp_path), {"patient": patient}) as host:
+        await host.client.start("patient", instance_id="p")
+        await wait_for(host, 10)
+    await move(sqlite_hub(tmp_path), quiet_hub(outside), tmp_path)
+    async with Host(quiet_hub(outside), {"patient": patient}) as host:
+        assert await timers(host) == [10]
+        await host.client.raise_event("p", "go", "1")
+        await wait_for(host, 3)
+    [row] = [r for r in await outside.history() if r["EventType"] == "ExecutionStarted"]
+    assert not [column for column in row if column.startswith("FuncPyWhole")]
+    await move(quiet_hub(outside), sqlite_hub(tmp_path / "back"), tmp_path)
+    async with Host(sqlite_hub(tmp_path / "back"), {"patient": patient}) as host:
+        assert await timers(host) == [3]
+        await host.client.raise_event("p", "go", "1")
+        state = await host.wait_for("p")
+    assert (state.status, state.output) == (RuntimeStatus.COMPLETED, '"again"')
 
 
 def everything(context: Any) -> Any:

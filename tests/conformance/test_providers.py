@@ -7,7 +7,7 @@ from conformance.client_cases import (
     ReadCases,
     SendCases,
 )
-from conformance.history_cases import PageCases
+from conformance.history_cases import LongTimerCases, PageCases
 from conformance.hub_cases import HostCases, HubCases, RenewCases, WatchCases, WhereaboutsCases
 from conformance.moving_cases import MoveCases
 from conformance.owner_cases import CancelCases, LeaseCases, MailCases, RecoverCases, UnseenCases
@@ -138,6 +138,10 @@ class TestUnseen(UnseenCases):
 
 class TestPayload(PayloadCases):
     """Clause 32."""
+
+
+class TestLongTimer(LongTimerCases):
+    """Clause 33."""
 
 
 class TestMove(MoveCases):

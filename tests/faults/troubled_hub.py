@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from func_py.durable.model import ExecutionStarted
+from func_py.durable.model import ExecutionStarted, LongTimers
 from func_py.durable.storage.base import Mail, TaskHub
 from func_py.errors import StorageUnavailable
 
@@ -43,6 +43,12 @@ class TroubledHub:
         if not self.starts_again:
             return mail
         return [*mail, *(msgspec.structs.replace(m, token=None) for m in self._starts)]
+
+    @property
+    def long_timers(self) -> LongTimers | None:
+        """See `TaskHub.long_timers`."""
+        cut: LongTimers | None = self.inside.long_timers
+        return cut
 
     @property
     def is_overdue(self) -> bool:

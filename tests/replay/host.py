@@ -18,6 +18,7 @@ from func_py.durable.model import (
     ExecutionStarted,
     ExecutionSuspended,
     HistoryEvent,
+    LongTimers,
     OrchestratorCompleted,
     OrchestratorStarted,
     RuntimeStatus,
@@ -129,9 +130,15 @@ class Host:
     `turns` counts; `session` may be replaced by another one that was fed the history.
     """
 
-    def __init__(self, function: Callable[..., Any], value: Any = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        value: Any = None,
+        long_timers: LongTimers | None = None,
+    ) -> None:
         self.function = function
         self.value = value
+        self.long_timers = long_timers
         self.now = START
         self.history: list[HistoryEvent] = []
         self.decisions: list[Decision] = []
@@ -144,7 +151,11 @@ class Host:
         if stored_input is None and self.value is not None:
             stored_input = encode_start_input(json.dumps(self.value))
         started = ExecutionStarted(
-            timestamp=self.now, name="orchestrator", execution_id=EXECUTION, input=stored_input
+            timestamp=self.now,
+            name="orchestrator",
+            execution_id=EXECUTION,
+            input=stored_input,
+            long_timers=self.long_timers,
         )
         return self.turn(started, *messages)
 

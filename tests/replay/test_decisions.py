@@ -16,12 +16,11 @@ from support.orchestrations import Orchestrator
 from func_py.durable.model import (
     EventSent,
     HistoryEvent,
+    LongTimers,
     OrchestratorStarted,
     TaskCompleted,
     TimerFired,
 )
-from func_py.durable.replay import Session
-from func_py.durable.replay.context import LongTimers
 from func_py.durable.replay.decisions import (
     CallEntity,
     CallHttp,
@@ -309,14 +308,15 @@ def test_a_long_timer_is_split_only_for_an_instance_born_with_the_split() -> Non
 
     assert [CreateTimer(task_id=0, fire_at=START + timedelta(days=10))] == first_turn(code)
 
-    host = Host(code)
     split = LongTimers(longest=timedelta(days=6), interval=timedelta(days=3))
-    host.session = Session(code, "i", long_timers=split)
+    host = Host(code, long_timers=split)
     (first,) = host.start()
     assert CreateTimer(task_id=0, fire_at=START + timedelta(days=3, seconds=1)) == first
     (second,) = host.turn(host.answer(0))
     assert isinstance(second, CreateTimer)
     assert START + timedelta(days=6) < second.fire_at < START + timedelta(days=7)
+    whole, part = (START + timedelta(days=10)).isoformat(), second.fire_at.isoformat()
+    assert host.session.waiting_for() == [f"timer #1 until {part}, part of a timer until {whole}"]
 
 
 # ---- retries -----------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import msgspec
 from func_py.durable.model import (
     ActivityTask,
     InstanceState,
+    LongTimers,
     Message,
     RuntimeStatus,
     TimerTask,
@@ -89,6 +90,11 @@ class WeakHub:
     async def watch_hosts(self, known: Sequence[HostRecord]) -> Sequence[HostRecord]:
         """See `TaskHub`."""
         return await self.hub.watch_hosts(known)
+
+    @property
+    def long_timers(self) -> LongTimers | None:
+        """See `TaskHub`."""
+        return self.hub.long_timers
 
     @property
     def is_overdue(self) -> bool:

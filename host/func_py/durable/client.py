@@ -124,6 +124,7 @@ class DurableClient:
             input=input,
             version=version if version is not None else self._default_version,
             trace=trace,
+            long_timers=self._hub.long_timers,
         )
         start = Message(
             id=execution_id, instance_id=instance_id, execution_id=execution_id, event=event

@@ -21,6 +21,7 @@ from func_py.durable.model import (
     GenericEvent,
     HistoryEvent,
     InstanceState,
+    LongTimers,
     Message,
     ParentLink,
     RuntimeStatus,
@@ -144,12 +145,15 @@ class Effects:
         default_version: str | None,
         *,
         traced: bool = False,
+        long_timers: LongTimers | None = None,
     ) -> None:
-        """`traced`: what the turn causes belongs to the span of the orchestration itself."""
+        """`traced`: what the turn causes belongs to the span of the orchestration itself.
+        `long_timers`: how executions that begin on this hub cut timers."""
         self._turn = turn
         self._history = history
         self._time = time
         self._default_version = default_version
+        self._long_timers = long_timers
         self._trace = own_trace(turn.state) if traced else turn.state.trace
         self._activities: list[ActivityTask] = []
         self._timers: list[TimerTask] = []
@@ -257,6 +261,7 @@ class Effects:
             ),
             tags=state.tags,
             trace=self._trace,
+            long_timers=self._long_timers,
         )
         self._messages.append(
             Message(

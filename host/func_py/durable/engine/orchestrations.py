@@ -157,7 +157,14 @@ class Orchestrations:
             options = self._parts.options
             version = options.default_version
             turn = execution_turn(
-                self._owner.lease, slot, state, items, time, version, traced=options.traced
+                self._owner.lease,
+                slot,
+                state,
+                items,
+                time,
+                version,
+                traced=options.traced,
+                long_timers=self._parts.hub.long_timers,
             )
             most = options.max_actions
             if turn is not None and slot.session is not None and slot.session.actions > most:

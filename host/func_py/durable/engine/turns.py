@@ -21,6 +21,7 @@ from func_py.durable.model import (
     GenericEvent,
     HistoryEvent,
     InstanceState,
+    LongTimers,
     Message,
     OrchestratorCompleted,
     OrchestratorStarted,
@@ -94,6 +95,7 @@ def execution_turn(
     default_version: str | None = None,
     *,
     traced: bool = False,
+    long_timers: LongTimers | None = None,
 ) -> Turn | None:
     """Feed the items to the slot's session and turn its decisions into a `Turn`.
 
@@ -122,17 +124,23 @@ def execution_turn(
     # A status stays until the code sets another, also over continue-as-new and a rewind.
     custom_status = session.custom_status or state.custom_status
     turn.state = replace(state, status=status, custom_status=custom_status, last_updated_at=time)
-    effects = Effects(turn, events, time, default_version, traced=traced)
+    effects = Effects(turn, events, time, default_version, traced=traced, long_timers=long_timers)
     effects.apply(decisions)
     if effects.continued is not None:
-        _continue(turn, session, effects.continued, time)
+        _continue(turn, session, effects.continued, time, long_timers)
         return turn
     events.append(OrchestratorCompleted(timestamp=time))
     turn.events = events
     return turn
 
 
-def _continue(turn: Turn, session: Session, asked: ContinueAsNew, time: datetime) -> None:
+def _continue(
+    turn: Turn,
+    session: Session,
+    asked: ContinueAsNew,
+    time: datetime,
+    long_timers: LongTimers | None,
+) -> None:
     """Make the turn the end of this generation and the opening of the next.
 
     The new history begins as a turn that has not been run; a message to itself has it run. What
@@ -149,6 +157,7 @@ def _continue(turn: Turn, session: Session, asked: ContinueAsNew, time: datetime
         parent=state.parent,
         tags=state.tags,
         trace=state.trace,
+        long_timers=long_timers,
     )
     turn.replaces_history = True
     turn.events = [OrchestratorStarted(timestamp=time), started, *session.undelivered()]

@@ -8,7 +8,7 @@ through unparsed. Names and meaning are DurableTask's; wire numbers live where t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -77,6 +77,15 @@ class OrchestratorCompleted(Event, frozen=True, kw_only=True, tag="OrchestratorC
     """Closes a turn."""
 
 
+class LongTimers(msgspec.Struct, frozen=True, kw_only=True):
+    """How an execution cuts timers into parts, each with events of its own in the history."""
+
+    longest: timedelta
+    """Timers that are due later than this are cut."""
+    interval: timedelta
+    """Length of a part; the last one may be as long as `longest`."""
+
+
 class ExecutionStarted(
     Event, frozen=True, kw_only=True, omit_defaults=True, tag="ExecutionStarted"
 ):
@@ -89,6 +98,8 @@ class ExecutionStarted(
     parent: ParentLink | None = None
     tags: dict[str, str] | None = None
     trace: TraceContext | None = None
+    long_timers: LongTimers | None = None
+    """For all of its life, wherever it is moved to; None: its timers are whole."""
 
 
 class ExecutionCompleted(

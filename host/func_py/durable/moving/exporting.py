@@ -9,6 +9,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from func_py.clock import Clock, wait_until
+from func_py.durable.model import LongTimers
 from func_py.durable.moving import contents
 from func_py.durable.moving.file import (
     FORMAT,
@@ -89,7 +90,7 @@ async def export_hub(
         )
         async for reading in _readings(hub):
             line = await pending.take(reading.instance_id)
-            await _write_instance(reading, line, writer, is_exact=is_exact)
+            await _write_instance(reading, line, writer, hub.long_timers, is_exact=is_exact)
             progress(writer.counts.instances, total)
         for instance_id in pending:
             # Only entities get mail before they exist; the rest was meant for what is gone.
@@ -135,11 +136,16 @@ async def _readings(hub: TaskHub) -> AsyncIterator[contents.Reading]:
 
 
 async def _write_instance(
-    reading: contents.Reading, pending: PendingLine, writer: HubFileWriter, *, is_exact: bool
+    reading: contents.Reading,
+    pending: PendingLine,
+    writer: HubFileWriter,
+    long_timers: LongTimers | None,
+    *,
+    is_exact: bool,
 ) -> None:
     if reading.state is None:
         raise InternalError(f"instance {reading.instance_id} is gone, and nobody was there")
-    owed = None if is_exact else Owed(reading.state, pending)
+    owed = None if is_exact else Owed(reading.state, pending, long_timers)
     writer.write(InstanceLine(state=reading.state))
     while events := await reading.next_page():
         writer.write(EventsLine(events=events))

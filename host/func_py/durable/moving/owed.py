@@ -13,6 +13,7 @@ from func_py.durable.model import (
     ExecutionStarted,
     HistoryEvent,
     InstanceState,
+    LongTimers,
     Message,
     RuntimeStatus,
     TaskCompleted,
@@ -31,10 +32,14 @@ class Owed:
     Args:
         state: Of the instance.
         pending: What the store says.
+        long_timers: How executions that begin on the hub cut timers.
     """
 
-    def __init__(self, state: InstanceState, pending: PendingLine) -> None:
+    def __init__(
+        self, state: InstanceState, pending: PendingLine, long_timers: LongTimers | None = None
+    ) -> None:
         self._state = state
+        self._long_timers = long_timers
         self._pending = pending
         self._ids = {message.id for message in pending.mail}
         self._delivered = set(() if state.entity is None else state.entity.recent)
@@ -97,6 +102,7 @@ class Owed:
                 version=state.version,
                 tags=state.tags,
                 trace=state.trace,
+                long_timers=self._long_timers,
             ),
         )
         return [start, *mail]

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from azure.durable_functions.models.actions.Action import Action
@@ -51,15 +51,6 @@ from func_py_bindings.explained import explain_write
 from func_py_bindings.json_text import plain_json
 
 
-class LongTimers(NamedTuple):
-    """The split of long timers that an instance was born with (hubs of the official host)."""
-
-    longest: timedelta
-    """Timers that are due later than this are split."""
-    interval: timedelta
-    """Length of each part."""
-
-
 class RecordingContext(ExplainingContext):
     """The SDK's context, noting as a decision what the code asks for, when it asks.
 
@@ -75,7 +66,6 @@ class RecordingContext(ExplainingContext):
         *,
         played: bool,
         input_type: type | None,
-        long_timers: LongTimers | None,
     ) -> None:
         # The SDK's constructor reads the clock from `histories`.
         first = (started, start)
@@ -94,9 +84,9 @@ class RecordingContext(ExplainingContext):
         self.orchestrator_name = start.name
         self._version = start.version
         self._input_expected_type = input_type
-        if long_timers is not None:
-            self._maximum_short_timer_duration = long_timers.longest
-            self._long_timer_interval_duration = long_timers.interval
+        if start.long_timers is not None:
+            self._maximum_short_timer_duration = start.long_timers.longest
+            self._long_timer_interval_duration = start.long_timers.interval
         self._execution_id = start.execution_id
         self.asked: list[Request] = []
         self.cancelled: list[int] = []

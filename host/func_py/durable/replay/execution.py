@@ -17,7 +17,7 @@ from azure.durable_functions.models.Task import TaskBase
 from azure.durable_functions.models.utils.df_serialization import df_dumps
 
 from func_py.durable.model import ExecutionStarted, OrchestratorStarted
-from func_py.durable.replay.context import LongTimers, RecordingContext
+from func_py.durable.replay.context import RecordingContext
 from func_py.durable.replay.decisions import Complete, ContinueAsNew, Fail, Outcome
 from func_py.durable.replay.executor import new_executor
 from func_py.durable.replay.failures import failure_of
@@ -39,7 +39,6 @@ class Execution:
         start: The event that started this execution.
         played: Whether the first turn is a replay.
         input_type: What the trigger's `input_type` says; None to take it from `function`.
-        long_timers: The split of long timers this instance was born with.
     """
 
     def __init__(
@@ -51,7 +50,6 @@ class Execution:
         *,
         played: bool,
         input_type: type | None = None,
-        long_timers: LongTimers | None = None,
     ) -> None:
         self.context = RecordingContext(
             instance_id,
@@ -59,7 +57,6 @@ class Execution:
             start,
             played=played,
             input_type=input_type or getattr(function, "_df_input_type", None),
-            long_timers=long_timers,
         )
         self.outcome: Outcome | None = None
         self.custom_status: str | None = None

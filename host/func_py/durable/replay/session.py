@@ -31,7 +31,7 @@ from func_py.durable.model import (
     TimerCreated,
     TimerFired,
 )
-from func_py.durable.replay.context import LongTimers, pending_tasks
+from func_py.durable.replay.context import pending_tasks
 from func_py.durable.replay.decisions import (
     CallEntity,
     CallHttp,
@@ -95,7 +95,6 @@ class Session:
             `orchestrator_function`), or a user's function itself.
         instance_id: The instance; ids that the code makes derive from it.
         input_type: Expected type of the input; None to take what the trigger declared.
-        long_timers: The split of long timers that the instance was born with on another host.
     """
 
     def __init__(
@@ -104,7 +103,6 @@ class Session:
         instance_id: str,
         *,
         input_type: type | None = None,
-        long_timers: LongTimers | None = None,
     ) -> None:
         self.is_suspended = False
         """Between Suspended and Resumed: the code sees nothing and its decisions are held back."""
@@ -117,7 +115,6 @@ class Session:
         self._function = function
         self._instance_id = instance_id
         self._input_type = input_type
-        self._long_timers = long_timers
         self._started: OrchestratorStarted | None = None
         self._execution: Execution | None = None
         self._is_terminated = False
@@ -203,7 +200,6 @@ class Session:
                 event,
                 played=played,
                 input_type=self._input_type,
-                long_timers=self._long_timers,
             )
             self._peak_bytes = len(event.input or "")
             self.sticky = not self._execution.reads_history

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import msgspec
 from azure.durable_functions.models.actions.NoOpAction import NoOpAction
-from azure.durable_functions.models.Task import TaskBase
+from azure.durable_functions.models.Task import LongTimerTask, TaskBase
+
+from func_py.durable.replay.context import printed_time
 
 WaitKind = Literal["activity", "child", "event", "entity", "http", "timer", "nothing"]
 
@@ -41,6 +43,9 @@ def wait_of(task: TaskBase, due: Mapping[int, datetime]) -> Wait:
         retried = text if is_retry else ""
         purpose = f" to retry {retried}" if retried else ""
         text = f"timer #{task_id} until {due[task_id].isoformat()}{purpose}"
+        if isinstance(task.parent, LongTimerTask):
+            end = printed_time(task.parent.action.fire_at)
+            text = f"{text}, part of a timer until {end.isoformat()}"
         return Wait(kind="timer", text=text, name=retried, task_id=task_id)
     return Wait(kind=kind, text=f"{text} (#{task_id})", name=name, task_id=task_id)
 

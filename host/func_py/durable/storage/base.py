@@ -106,6 +106,8 @@ CONTRACT
     (`withheld`). `read_mail` and `read_activity` give what was withheld whole, for as long as it is
     stored. Where the limit is None nothing is withheld. Histories and records that are asked for
     are whole, but for what a query does without (`InstanceQuery.inputs`, `outputs`).
+33. What cuts the timers of an execution is decided when that begins, by `long_timers` of the hub
+    where it does, and comes back as part of its ExecutionStarted, also where it was moved to.
 """
 
 from __future__ import annotations
@@ -122,6 +124,7 @@ from func_py.durable.model import (
     ActivityTask,
     HistoryEvent,
     InstanceState,
+    LongTimers,
     Message,
     RuntimeStatus,
     TimerTask,
@@ -373,6 +376,11 @@ class TaskHub(Protocol):
         Returns:
             As `hosts`. May be called by one task only.
         """
+        ...
+
+    @property
+    def long_timers(self) -> LongTimers | None:
+        """How executions that begin here cut their timers. Contract: 33."""
         ...
 
     @property

@@ -30,6 +30,7 @@ from func_py.durable.model import (
     TraceContext,
 )
 from func_py.durable.storage.azure.entity_mail import labelled
+from func_py.durable.storage.azure.members import LONG_TIMERS
 from func_py.durable.storage.azure.messages import (
     NOT_RUN,
     Count,
@@ -90,11 +91,18 @@ def test_a_start_of_a_dotnet_client_is_read() -> None:
         execution_id="7f1f5f0c2ad34d3a8d9a4c0f5b1b2c3d",
         input='"Tokyo"',
         tags={"k": "v"},
+        long_timers=LONG_TIMERS,
     )
 
 
 def test_a_start_of_ours_has_every_member_of_an_official_one() -> None:
-    event = ExecutionStarted(timestamp=NOON, name="hello", execution_id="e1", input='"Tokyo"')
+    event = ExecutionStarted(
+        timestamp=NOON,
+        name="hello",
+        execution_id="e1",
+        input='"Tokyo"',
+        long_timers=LONG_TIMERS,
+    )
     envelope = json.loads(encode_message(message(event), 7, 0))
     ours = envelope.pop("FuncPy")
     assert ours == {"Id": "m1", "Named": False}

@@ -17,6 +17,7 @@ from func_py.durable.model import (
     ActivityTask,
     ExecutionStarted,
     InstanceState,
+    LongTimers,
     Message,
     RuntimeStatus,
     TimerTask,
@@ -25,7 +26,7 @@ from func_py.durable.model import (
 )
 from func_py.durable.storage.azure.account import Account, answers
 from func_py.durable.storage.azure.building import another_count, create_hub, delete_hub
-from func_py.durable.storage.azure.members import status_of
+from func_py.durable.storage.azure.members import LONG_TIMERS, status_of
 from func_py.durable.storage.azure.names import HubNames
 from func_py.durable.storage.azure.opened import AzureOptions, OpenHub
 from func_py.durable.storage.azure.parts import Writes, gather_all
@@ -183,6 +184,11 @@ class AzureTaskHub:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.options.longest_poll.total_seconds()):
                     await self._hosts_changed.wait()
+
+    @property
+    def long_timers(self) -> LongTimers | None:
+        """See `TaskHub.long_timers`: as the official host cuts them."""
+        return LONG_TIMERS
 
     @property
     def is_overdue(self) -> bool:

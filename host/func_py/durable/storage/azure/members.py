@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
 from func_py.durable.model import (
@@ -25,6 +25,7 @@ from func_py.durable.model import (
     FailureDetails,
     GenericEvent,
     HistoryEvent,
+    LongTimers,
     OrchestratorCompleted,
     OrchestratorStarted,
     ParentLink,
@@ -70,6 +71,12 @@ EVENT_NUMBERS = {
 _FIRE_AND_FORGET = "FireAndForget"
 """Tag of an orchestration whose parent, or the entity that started it, does not wait for its end.
 Its own children do not inherit it."""
+
+LONG_TIMERS = LongTimers(longest=timedelta(days=6), interval=timedelta(days=3))
+"""How the official host cuts timers, and so all executions that begin on such a hub."""
+
+_WHOLE_TIMERS = "FuncPyWholeTimers"
+"""True of an execution that began on a hub of another kind."""
 
 EVENT_NAMES = {number: name for name, number in EVENT_NUMBERS.items()}
 
@@ -176,7 +183,7 @@ def _started(event: ExecutionStarted, instance_id: str) -> dict[str, Any]:
         "ScheduledStartTime": None,
         "Generation": None if event.parent else 0,
         "GenerateNewTrace": False,
-    }
+    } | ({} if event.long_timers else {_WHOLE_TIMERS: True})
 
 
 def event_of(name: str, event_id: int, common: Mapping[str, Any], found: Members) -> HistoryEvent:
@@ -210,6 +217,7 @@ def event_of(name: str, event_id: int, common: Mapping[str, Any], found: Members
                 parent=None if nobody_waits else _parent_of(text("ParentInstance")),
                 tags=tags or None,
                 trace=trace_of(text("ParentTraceContext")),
+                long_timers=None if text(_WHOLE_TIMERS) else LONG_TIMERS,
             )
         case "ExecutionCompleted" | "ContinueAsNew" | "ExecutionFailed":
             return ExecutionCompleted(

@@ -24,6 +24,7 @@ from func_py.durable.model import (
 )
 from func_py.durable.storage.azure.history import Checkpoint, History, HistoryConflict
 from func_py.durable.storage.azure.instances import Instances, Row, etag_of
+from func_py.durable.storage.azure.members import LONG_TIMERS
 from func_py.durable.storage.azure.scheduler_state import decode_entity, encode_entity
 from func_py.durable.storage.base import HistoryPage, Loaded
 from func_py.errors import HistoryChanged
@@ -249,7 +250,11 @@ def entity_events(state: InstanceState, entity: EntityState) -> Sequence[History
     return [
         OrchestratorStarted(timestamp=time),
         ExecutionStarted(
-            timestamp=time, name=state.instance_id, execution_id=state.execution_id, input=text
+            timestamp=time,
+            name=state.instance_id,
+            execution_id=state.execution_id,
+            input=text,
+            long_timers=LONG_TIMERS,
         ),
         OrchestratorCompleted(timestamp=time),
     ]

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from func_py.durable.model import ExecutionStarted, InstanceState, Message, partition_of
 from func_py.durable.storage.azure.account import answers
 from func_py.durable.storage.azure.instances import Row, start_id_of
+from func_py.durable.storage.azure.members import LONG_TIMERS
 from func_py.durable.storage.azure.names import unescape_key
 from func_py.durable.storage.azure.parts import Parts
 from func_py.errors import StorageError
@@ -101,6 +102,7 @@ class UnsentStarts:
                 version=state.version,
                 tags=state.tags,
                 trace=state.trace,
+                long_timers=LONG_TIMERS,
             ),
         )
         await parts.post(start, await parts.encode(start, parts.numbers.next()))

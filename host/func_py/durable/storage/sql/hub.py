@@ -13,6 +13,7 @@ from typing import TypeVar
 from func_py.durable.model import (
     ActivityTask,
     InstanceState,
+    LongTimers,
     Message,
     RuntimeStatus,
     TimerTask,
@@ -194,6 +195,11 @@ class SqlTaskHub:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience_s):
                     await self._hosts_changed.wait()
+
+    @property
+    def long_timers(self) -> LongTimers | None:
+        """See `TaskHub.long_timers`: timers are whole."""
+        return None
 
     @property
     def is_overdue(self) -> bool:
