@@ -38,6 +38,11 @@ class RouteTemplate:
         pattern = self._compile(self.text)
         self.literal = None if self._parameters else _unescape(self.text).lower()
         self._match = re.compile(pattern, re.IGNORECASE | re.DOTALL).fullmatch
+        self._names = tuple(parameter.name for parameter in self._parameters)
+        self._is_plain = not any(
+            p.checks or p.default is not None or p.is_optional or p.is_rest
+            for p in self._parameters
+        )
 
     def match(self, path: str) -> dict[str, str] | None:
         """The route values of a path, or None when it does not fit.
@@ -48,6 +53,8 @@ class RouteTemplate:
         found = self._match(path)
         if found is None:
             return None
+        if self._is_plain:  # Every parameter has a value, and any will do.
+            return dict(zip(self._names, found.groups(), strict=True))
         values: dict[str, str] = {}
         for parameter, value in zip(self._parameters, found.groups(), strict=True):
             if not value:

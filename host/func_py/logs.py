@@ -137,21 +137,27 @@ class LogWriter:
 
     def _format(self, batch: list[tuple[float, int, str, str]], sink: Sink) -> str:
         lines: list[str] = []
+        with_invocation, colors = sink.with_invocation, sink.colors
+        last, stamp = -1, ""
         for moment, level, text, tag in batch:
-            second = int(moment)
-            if second != self._second:
-                self._second = second
-                self._prefix = time.strftime("[%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            stamp = f"{self._prefix}.{int((moment - second) * 1000):03d}Z] "
-            if tag and sink.with_invocation:
-                stamp = f"{stamp}[{tag}] "
-            if sink.colors and level >= logging.WARNING:
+            millisecond = int(moment * 1000)
+            if millisecond != last:  # A busy host logs many lines in each.
+                last, stamp = millisecond, self._stamp(millisecond)
+            start = f"{stamp}[{tag}] " if tag and with_invocation else stamp
+            if colors and level >= logging.WARNING:
                 text = f"{_RED if level >= logging.ERROR else _YELLOW}{text}{_RESET}"
             if "\n" in text:
-                lines.extend(f"{stamp}{line}\n" for line in text.rstrip("\n").split("\n"))
+                lines.extend(f"{start}{line}\n" for line in text.rstrip("\n").split("\n"))
             else:
-                lines.append(f"{stamp}{text}\n")
+                lines.append(f"{start}{text}\n")
         return "".join(lines)
+
+    def _stamp(self, millisecond: int) -> str:
+        second, rest = divmod(millisecond, 1000)
+        if second != self._second:
+            self._second = second
+            self._prefix = time.strftime("[%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._prefix}.{rest:03d}Z] "
 
 
 def _json_lines(batch: Iterable[tuple[float, int, str, str]]) -> str:

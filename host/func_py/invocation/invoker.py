@@ -255,6 +255,8 @@ class Invoker:
         Raises:
             CancelledError: This call was cancelled. A plain function runs on in its thread.
         """
+        task = asyncio.current_task()
+        assert task is not None
         name = function.spec.name
         invocation_id = self._ids.guid()
         context = InvocationContext(
@@ -285,9 +287,9 @@ class Invoker:
                 arguments.update(await fetched(function.fetchers, context))
             for out in function.out_names:
                 arguments[out] = OutValue()
-            with self._time_limit.watch(name, invocation_id, runs_on=not function.is_async):
+            with self._time_limit.watch(task, name, invocation_id, runs_on=not function.is_async):
                 if function.is_async:
-                    context.task = asyncio.current_task()
+                    context.task = task
                     returned = await function.call(**arguments)
                 else:
                     returned = await self._threads.run(
@@ -304,8 +306,7 @@ class Invoker:
             if function.writers:
                 await written(function.writers, context, {**outputs, RETURN: returned})
         except asyncio.CancelledError as exc:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if task.cancelling():
                 self._failed(name, invocation_id, started, "Cancelled: the host gave it up.")
                 raise
             # Nobody cancelled the invocation: user code awaited something cancelled.

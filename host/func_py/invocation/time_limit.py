@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
+from typing import Any
 
 from func_py.config.timespan import format_timespan
 from func_py.errors import FunctionTimeout
@@ -30,10 +31,13 @@ class TimeLimit:
         self._watches: dict[Watch, None] = {}
         self._alarm: asyncio.TimerHandle | None = None
 
-    def watch(self, function: str, invocation_id: str, *, runs_on: bool) -> Watch:
-        """A context in which the current task is cancelled when its time is over.
+    def watch(
+        self, task: asyncio.Task[Any], function: str, invocation_id: str, *, runs_on: bool
+    ) -> Watch:
+        """A context in which a task is cancelled when its time is over.
 
         Args:
+            task: The current one.
             function: Its name.
             invocation_id: For the log.
             runs_on: The code is in a thread, which nothing can stop.
@@ -42,18 +46,17 @@ class TimeLimit:
             FunctionTimeout: When the context is left: it was cancelled, also when its code went on
                 and returned all the same. An exception of the code itself stays what it is.
         """
-        return Watch(self, function, invocation_id, runs_on)
+        return Watch(self, task, function, invocation_id, runs_on)
 
     def close(self) -> None:
         """Cancel nothing any more."""
         if self._alarm is not None:
             self._alarm.cancel()
 
-    def begin(self, watch: Watch) -> None:
+    def begin(self, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
         """Called by `Watch`."""
         if self._seconds is None:
             return
-        loop = asyncio.get_running_loop()
         watch.deadline = loop.time() + self._seconds
         self._watches[watch] = None
         if self._alarm is None:
@@ -95,10 +98,17 @@ class Watch:
         "is_expired",
     )
 
-    def __init__(self, limit: TimeLimit, function: str, invocation_id: str, runs_on: bool) -> None:
+    def __init__(
+        self,
+        limit: TimeLimit,
+        task: asyncio.Task[Any],
+        function: str,
+        invocation_id: str,
+        runs_on: bool,
+    ) -> None:
         self._limit = limit
         self._runs_on = runs_on
-        self._task: asyncio.Task[object] | None = None
+        self._task = task
         self._cancelling = 0
         self.function = function
         self.invocation_id = invocation_id
@@ -106,10 +116,8 @@ class Watch:
         self.is_expired = False
 
     def __enter__(self) -> None:
-        task = self._task = asyncio.current_task()
-        assert task is not None
-        self._cancelling = task.cancelling()
-        self._limit.begin(self)
+        self._cancelling = self._task.cancelling()
+        self._limit.begin(self, self._task.get_loop())
 
     def __exit__(
         self,
@@ -120,7 +128,6 @@ class Watch:
         self._limit.end(self)
         if not self.is_expired:
             return
-        assert self._task is not None
         others = self._task.uncancel() > self._cancelling
         if kind is None or (issubclass(kind, asyncio.CancelledError) and not others):
             raise FunctionTimeout(
@@ -129,6 +136,5 @@ class Watch:
 
     def expire(self) -> None:
         """Cancel the task."""
-        assert self._task is not None
         self.is_expired = True
         self._task.cancel()

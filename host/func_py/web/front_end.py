@@ -17,7 +17,7 @@ from aiohttp import StreamReader, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
-from multidict import CIMultiDict, istr
+from multidict import istr
 
 from func_py.errors import ConfigError
 from func_py.invocation import Failure, Invoker, PreparedFunction
@@ -273,9 +273,9 @@ class HttpFrontEnd:
         )
         if isinstance(outcome, Failure):
             return self._failed(route, outcome)
-        response_headers = CIMultiDict(outcome.headers)
-        response_headers.setdefault("Server", _SERVER)
-        return web.Response(body=outcome.body, status=outcome.status, headers=response_headers)
+        response = web.Response(body=outcome.body, status=outcome.status, headers=outcome.headers)
+        response.headers.setdefault(hdrs.SERVER, _SERVER)
+        return response
 
     async def _stream(
         self,
@@ -332,17 +332,17 @@ class HttpFrontEnd:
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
-        request = (_DecoratedRequest if self._decorators else web.BaseRequest)(
-            message,
-            payload,
-            protocol,
-            writer,
-            task,
-            asyncio.get_running_loop(),
-            client_max_size=self._body_limit,
+        # Not the running loop: asking for that is a system call (before Python 3.12).
+        loop = task.get_loop()
+        limit = self._body_limit
+        if not self._decorators:
+            return web.BaseRequest(
+                message, payload, protocol, writer, task, loop, client_max_size=limit
+            )
+        request = _DecoratedRequest(
+            message, payload, protocol, writer, task, loop, client_max_size=limit
         )
-        if isinstance(request, _DecoratedRequest):
-            request.decorators = self._decorators
+        request.decorators = self._decorators
         return request
 
 
@@ -384,10 +384,6 @@ def _route_table(
         )
         routes.append((template, endpoint.methods, HttpRoute(spec, endpoint, prepared, streamed)))
     return RouteTable(routes), any(route.is_streamed for _, _, route in routes)
-
-
-def _same(request: object) -> object:
-    return request
 
 
 def _empty(status: int) -> web.Response:

@@ -35,14 +35,11 @@ class RouteTable(Generic[T]):
     def find(self, method: str, raw_path: str) -> tuple[T, Mapping[str, str]] | None:
         """The target for a request and its route values, or None."""
         path = decoded_path(raw_path)
-        best = next(
-            (
-                (order, target)
-                for order, methods, target in self._literal.get(path.lower(), ())
-                if not methods or method in methods
-            ),
-            None,
-        )
+        best: tuple[int, T] | None = None
+        for order, methods, target in self._literal.get(path.lower(), ()):
+            if not methods or method in methods:
+                best = order, target
+                break
         for order, template, methods, target in self._patterns:
             if best is not None and order > best[0]:
                 break
