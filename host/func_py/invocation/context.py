@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import threading
@@ -133,13 +134,22 @@ class InvocationContext(func.Context):  # type: ignore[misc]  # SDK is untyped
         spec: FunctionSpec,
         thread_local: threading.local,
         ids: IdSource,
+        caller: asyncio.Task[Any],
         trace_parent: str = "",
         trace_state: str = "",
         retry: InvocationRetry | None = None,
         cause: object = None,
     ) -> None:
-        """`cause`: what is being done, for spans: the activity call, the batch of an entity."""
+        """`caller`: runs the invocation. `cause`: what is being done, for spans: the activity call,
+        the batch of an entity."""
         self.cause = cause
+        self.caller = caller
+        self.deadline = math.inf
+        """When its code has to be through, by the monotonic clock; see `TimeLimit`."""
+        self.cancelled_before = 0
+        """How often others had cancelled the caller when its code began."""
+        self.is_expired = False
+        """It was cancelled because its time was over."""
         self.task: asyncio.Task[Any] | None = None
         """That runs the code of an async function."""
         self._retry = retry

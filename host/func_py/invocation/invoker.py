@@ -117,7 +117,6 @@ class Invoker:
         around: Sequence[Around] = (),
     ) -> None:
         self._log = log
-        self._time_limit = TimeLimit(timeout, log.error)
         self._around = tuple(around)
         self._inputs = dict(inputs or {})
         self._fetchers: dict[str, InputFetcher] = {}
@@ -126,6 +125,7 @@ class Invoker:
         self._ids = IdSource()
         self._thread_local = threading.local()
         self._running: dict[str, InvocationContext] = {}
+        self._time_limit = TimeLimit(timeout, self._running, log.error)
         self._in_threads: dict[str, int] = {}
         """Invocation id → the thread that runs the code."""
 
@@ -264,6 +264,7 @@ class Invoker:
             function.spec,
             self._thread_local,
             self._ids,
+            task,
             trace_parent,
             trace_state,
             retry,
@@ -287,7 +288,8 @@ class Invoker:
                 arguments.update(await fetched(function.fetchers, context))
             for out in function.out_names:
                 arguments[out] = OutValue()
-            with self._time_limit.watch(task, name, invocation_id, runs_on=not function.is_async):
+            self._time_limit.begin(context)
+            try:
                 if function.is_async:
                     context.task = task
                     returned = await function.call(**arguments)
@@ -299,6 +301,10 @@ class Invoker:
                         arguments,
                         invocation_id,
                     )
+            except BaseException as exc:
+                self._time_limit.end(context, exc, runs_on=not function.is_async)
+                raise
+            self._time_limit.end(context, None, runs_on=False)
             outputs = _NO_OUTPUTS
             if function.out_names:
                 outputs = {out: arguments[out].get() for out in function.out_names}

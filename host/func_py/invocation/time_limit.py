@@ -1,140 +1,100 @@
 """`functionTimeout`: cancels invocations that take too long, with one timer for all of them.
 
-A timer for each would cost every short call more than the rest of the bookkeeping around it.
+A timer for each, or a record of each, would cost every short call more than the rest of the
+bookkeeping around it: all that is noted is the deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from types import TracebackType
-from typing import Any
 
 from func_py.config.timespan import format_timespan
 from func_py.errors import FunctionTimeout
+from func_py.invocation.context import InvocationContext
 
 
 class TimeLimit:
-    """The longest time that an invocation may take. Used from one loop.
+    """The longest time that the code of an invocation may take. Used from one loop.
 
     Args:
         limit: None for no limit.
+        running: The invocations under way, by id.
         tell: Called with the function's name and a text when an invocation is cancelled.
     """
 
-    def __init__(self, limit: timedelta | None, tell: Callable[[str, str], None]) -> None:
-        self.shown = format_timespan(limit) if limit is not None else ""
-        self._seconds = limit.total_seconds() if limit is not None else None
+    def __init__(
+        self,
+        limit: timedelta | None,
+        running: Mapping[str, InvocationContext],
+        tell: Callable[[str, str], None],
+    ) -> None:
+        self._shown = format_timespan(limit) if limit is not None else ""
+        self._seconds = limit.total_seconds() if limit is not None else math.inf
+        self._running = running
         self._tell = tell
-        # In order of their deadlines, as all have the same limit.
-        self._watches: dict[Watch, None] = {}
         self._alarm: asyncio.TimerHandle | None = None
 
-    def watch(
-        self, task: asyncio.Task[Any], function: str, invocation_id: str, *, runs_on: bool
-    ) -> Watch:
-        """A context in which a task is cancelled when its time is over.
+    def begin(self, context: InvocationContext) -> None:
+        """The code of an invocation begins: its caller is cancelled when the time is over."""
+        context.cancelled_before = context.caller.cancelling()
+        context.deadline = time.monotonic() + self._seconds
+        if self._alarm is None and context.deadline < math.inf:
+            self._set_alarm(context.deadline)
+
+    def end(
+        self, context: InvocationContext, error: BaseException | None, *, runs_on: bool
+    ) -> None:
+        """The code has ended.
 
         Args:
-            task: The current one.
-            function: Its name.
-            invocation_id: For the log.
-            runs_on: The code is in a thread, which nothing can stop.
+            context: The invocation.
+            error: What it raised; None when it returned.
+            runs_on: It is in a thread, which nothing can stop.
 
         Raises:
-            FunctionTimeout: When the context is left: it was cancelled, also when its code went on
-                and returned all the same. An exception of the code itself stays what it is.
+            FunctionTimeout: It was cancelled, also when it went on and returned all the same. An
+                exception of the code itself stays what it is.
         """
-        return Watch(self, task, function, invocation_id, runs_on)
+        context.deadline = math.inf
+        if not context.is_expired:
+            return
+        others = context.caller.uncancel() > context.cancelled_before
+        if error is None or (isinstance(error, asyncio.CancelledError) and not others):
+            raise FunctionTimeout(
+                context.function_name, self._shown, runs_on=runs_on and error is not None
+            ) from error
 
     def close(self) -> None:
         """Cancel nothing any more."""
         if self._alarm is not None:
             self._alarm.cancel()
 
-    def begin(self, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
-        """Called by `Watch`."""
-        if self._seconds is None:
-            return
-        watch.deadline = loop.time() + self._seconds
-        self._watches[watch] = None
-        if self._alarm is None:
-            self._alarm = loop.call_at(watch.deadline, self._ring, loop)
+    def _set_alarm(self, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.call_later(deadline - time.monotonic(), self._ring)
 
-    def end(self, watch: Watch) -> None:
-        """Called by `Watch`."""
-        self._watches.pop(watch, None)
-
-    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _ring(self) -> None:
         self._alarm = None
-        now = loop.time()
-        while self._watches:
-            watch = next(iter(self._watches))
-            if watch.deadline > now:
-                # It began after the alarm was set, for one that has ended since.
-                self._alarm = loop.call_at(watch.deadline, self._ring, loop)
-                return
-            del self._watches[watch]
-            self._tell(
-                watch.function,
-                f"Timeout value of {self.shown} exceeded by function 'Functions.{watch.function}' "
-                f"(Id: '{watch.invocation_id}'). Initiating cancellation.",
-            )
-            watch.expire()
+        now = time.monotonic()
+        for context in self._running.values():
+            if context.deadline <= now:
+                self._expire(context)
+        # Set for one that may have ended since: those that began later have later deadlines.
+        following = min((c.deadline for c in self._running.values()), default=math.inf)
+        if following < math.inf:
+            self._set_alarm(following)
 
-
-class Watch:
-    """See `TimeLimit.watch`."""
-
-    __slots__ = (
-        "_cancelling",
-        "_limit",
-        "_runs_on",
-        "_task",
-        "deadline",
-        "function",
-        "invocation_id",
-        "is_expired",
-    )
-
-    def __init__(
-        self,
-        limit: TimeLimit,
-        task: asyncio.Task[Any],
-        function: str,
-        invocation_id: str,
-        runs_on: bool,
-    ) -> None:
-        self._limit = limit
-        self._runs_on = runs_on
-        self._task = task
-        self._cancelling = 0
-        self.function = function
-        self.invocation_id = invocation_id
-        self.deadline = 0.0
-        self.is_expired = False
-
-    def __enter__(self) -> None:
-        self._cancelling = self._task.cancelling()
-        self._limit.begin(self, self._task.get_loop())
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._limit.end(self)
-        if not self.is_expired:
-            return
-        others = self._task.uncancel() > self._cancelling
-        if kind is None or (issubclass(kind, asyncio.CancelledError) and not others):
-            raise FunctionTimeout(
-                self.function, self._limit.shown, runs_on=self._runs_on and kind is not None
-            ) from error
-
-    def expire(self) -> None:
-        """Cancel the task."""
-        self.is_expired = True
-        self._task.cancel()
+    def _expire(self, context: InvocationContext) -> None:
+        self._tell(
+            context.function_name,
+            f"Timeout value of {self._shown} exceeded by function "
+            f"'Functions.{context.function_name}' (Id: '{context.invocation_id}'). "
+            "Initiating cancellation.",
+        )
+        context.deadline = math.inf
+        context.is_expired = True
+        context.caller.cancel()
