@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from func_py.durable.engine.in_hand import InHand
 from func_py.durable.model import (
     EntityRequest,
     EventRaised,
+    ExecutionStarted,
     HistoryEvent,
     InstanceState,
     LockTarget,
+    LongTimers,
     Message,
     RuntimeStatus,
     SubOrchestrationCreated,
@@ -34,6 +36,7 @@ from func_py.durable.model import (
     encode_request,
     new_id,
     partition_of,
+    pending_state,
 )
 from func_py.durable.storage.base import HostRecord, InstanceQuery, Whereabouts
 from func_py.errors import StorageUnavailable
@@ -58,6 +61,10 @@ def digs_often(context: Any) -> Orchestration:
 def approves(context: Any) -> Orchestration:
     due = context.current_utc_datetime + timedelta(days=1)
     yield context.task_any([context.create_timer(due), context.wait_for_external_event("Approval")])
+
+
+def sleeps(context: Any) -> Orchestration:
+    yield context.create_timer(context.current_utc_datetime + timedelta(days=10))
 
 
 def approves_edited(context: Any) -> Orchestration:
@@ -155,6 +162,22 @@ async def test_an_event_that_is_waited_for_is_named(site: Site) -> None:
             ", in ",
             "nothing is wrong: it goes on by itself",
             kinds=["event", "timer", "fine"],
+        )
+
+
+async def test_a_part_of_a_long_timer_names_the_end_of_the_whole(site: Site) -> None:
+    event = ExecutionStarted(
+        timestamp=datetime.now(UTC),
+        name="sleeps",
+        execution_id="first",
+        long_timers=LongTimers(longest=timedelta(days=6), interval=timedelta(days=3)),
+    )
+    start = Message(id="first", instance_id="one", execution_id="first", event=event)
+    async with site.host(orchestrators={"sleeps": sleeps}) as host:
+        await host.hub.create_instance(pending_state("one", event), start, ())
+
+        await until_said(
+            host, "one", "timer #0 until ", ", in 2 d 23 h, part of a timer until ", " UTC"
         )
 
 

@@ -25,6 +25,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """Of the function or the event; of an entity its id, of a timer the call it is to retry."""
     task_id: int | None = None
     """The number of the task; None of events and entities."""
+    part_of: datetime | None = None
+    """When the timer of the code is due, where this is a part of that."""
 
 
 def wait_of(task: TaskBase, due: Mapping[int, datetime]) -> Wait:
@@ -43,10 +45,11 @@ def wait_of(task: TaskBase, due: Mapping[int, datetime]) -> Wait:
         retried = text if is_retry else ""
         purpose = f" to retry {retried}" if retried else ""
         text = f"timer #{task_id} until {due[task_id].isoformat()}{purpose}"
+        whole = None
         if isinstance(task.parent, LongTimerTask):
-            end = printed_time(task.parent.action.fire_at)
-            text = f"{text}, part of a timer until {end.isoformat()}"
-        return Wait(kind="timer", text=text, name=retried, task_id=task_id)
+            whole = printed_time(task.parent.action.fire_at)
+            text = f"{text}, part of a timer until {whole.isoformat()}"
+        return Wait(kind="timer", text=text, name=retried, task_id=task_id, part_of=whole)
     return Wait(kind=kind, text=f"{text} (#{task_id})", name=name, task_id=task_id)
 
 

@@ -76,7 +76,7 @@ def _awaited_one(facts: Facts, wait: Wait, event: Asked | None) -> Reason:
             age = since(event.timestamp, facts.now)
             return Reason("http", f"it waits for {wait.text} {age}")
         case "timer" if isinstance(event, TimerCreated):
-            return _timer(event, facts.now, wait.name)
+            return _timer(event, facts.now, wait.name, wait.part_of)
         case "child" if isinstance(event, SubOrchestrationCreated):
             return _child(facts, event)
         case "nothing":
@@ -129,11 +129,14 @@ def _child(facts: Facts, asked: SubOrchestrationCreated) -> Reason:
     return Reason("child", f"{where}: {status}{'' if status.is_terminal else more}")
 
 
-def _timer(event: TimerCreated, now: datetime, retried: str = "") -> Reason:
+def _timer(
+    event: TimerCreated, now: datetime, retried: str = "", part_of: datetime | None = None
+) -> Reason:
     left = event.fire_at - now
     when = f"in {span(left)}" if left.total_seconds() > 0 else "which is due now"
     purpose = f", to retry {retried}" if retried else ""
-    text = f"timer #{event.task_id} until {clock_time(event.fire_at)}, {when}{purpose}"
+    whole = f", part of a timer until {clock_time(part_of)}" if part_of is not None else ""
+    text = f"timer #{event.task_id} until {clock_time(event.fire_at)}, {when}{purpose}{whole}"
     return Reason("timer", text)
 
 
